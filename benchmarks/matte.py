@@ -1,4 +1,5 @@
-"""Speed and memory of `maskmill matte`: a rendered scene of 480x320, and the same ten times over.
+"""Speed and memory of `maskmill matte`, with a still camera or `--config moving`: a rendered scene of 480x320, and the same ten
+times over.
 
     python benchmarks/matte.py [--seconds S] [--factor N] [--config NAME] [--weights FILE] [--set key=value]...
 
@@ -50,31 +51,27 @@ def work(video: Path, out: Path, config_name: str, changes: list[str], weights: 
     """Matte a video without Prefect and print the figures of this process as JSON."""
     from configs.load import load_config
     from configs.matting import MatteSettings
-    from labeling.matting import plate_fit, stream
-    from labeling.matting.network import MattingNetwork
+    from labeling.matting import moving_stream, plate_fit, stream
     from labeling.segmenters.factory import make_segmenter
     from tasks import matte, matte_methods
 
     config, stages = load_config(config_name, changes), Stages()
-    network: Any = MattingNetwork(weights)
+    settings = MatteSettings(weights=weights, camera=config.camera)
+    method: Any = matte_methods.open_method(settings)
     teacher: Any = make_segmenter(
         config.teacher, weights_dir=config.weights_dir, device=config.device, batch=config.batch
     )
     teacher.segment = stages.timed("teacher", teacher.segment)
-    network.run = stages.timed("network", network.run)
+    method.network.run = stages.timed("network", method.network.run)
     for name in ("fit_gain_bias", "relight"):
         vars(plate_fit)[name] = stages.timed("light", vars(plate_fit)[name])
     vars(stream)["locate_missing"] = stages.timed("missing people", vars(stream)["locate_missing"])
     vars(stream)["_reduced_gray"] = stages.timed("neighbors", vars(stream)["_reduced_gray"])
+    vars(moving_stream)["find_step"] = stages.timed("optical flow", vars(moving_stream)["find_step"])
     vars(matte_methods)["build_plate"] = stages.timed("plate", vars(matte_methods)["build_plate"])
     vars(matte)["_encode"] = stages.timed("encode", vars(matte)["_encode"])
     whole = stages.timed("frames: decode, crop, merge, write", matte.matte_video)
-    summary = whole(
-        matte.MatteOrder(video, out, MatteSettings(weights=weights)),
-        teacher,
-        matte_methods.StaticCamera(network),
-        lambda: None,
-    )
+    summary = whole(matte.MatteOrder(video, out, settings), teacher, method, lambda: None)
     print(
         json.dumps(
             {

@@ -150,12 +150,12 @@ def union(people: Sequence[Instance], size_hw: tuple[int, int]) -> FloatImage:
     return union_masks([person.mask for person in people], size_hw).to_array().astype(np.float32)
 
 
-def lite_segmenter() -> LiteSegmenter:
+def lite_segmenter(block: LiteBlock | None = None) -> LiteSegmenter:
     folder = Path(tempfile.mkdtemp())
     for path in (SHARED / "weights").rglob("*.*"):
         if path.suffix in (".onnx", ".tflite"):
             (folder / path.name).symlink_to(path.resolve())
-    return LiteSegmenter(LiteBlock(), weights_dir=folder)
+    return LiteSegmenter(block or LiteBlock(), weights_dir=folder)
 
 
 def mog2(frames: Sequence[RgbImage]) -> Iterator[FloatImage]:

@@ -1,11 +1,11 @@
 """Mattes over time on fake-motion clips: masks of a segmenter, smoothed along the motion, and the recurrent network.
 
     maskmill synthesize --people COCO --backgrounds FOLDER --clips 20 --to clips
-    python benchmarks/temporal.py clips [--clips N] [--weights FILE] [--without FILE] [--images DIR]
+    python benchmarks/temporal.py clips [--clips N] [--weights FILE] [--without FILE] [--images DIR] [--only a b ...]
 
-Compared: (a) the masks of `lite`, frame by frame; (b) the same, averaged along the motion by `flow_smoothing`;
-(c) `maskmill matte --config moving`; (d) with `--without`, a network that was trained with `is_recurrent: false`. Prints
-the means over the clips of IoU (alpha from 0.5 on), MAD, MSE, dtSSD and MESSDdt; the motion is exact. Weights of `lite`:
+Compared: (a) the masks of `lite`, frame by frame; (b) the same, averaged along the motion by `flow_smoothing`; (m) the masks
+of `--config moving`; (p) the same, averaged along the motion, as its network is given them; (c) `maskmill matte --config
+moving`; (d) with `--without`, the same with a network that was trained with `is_recurrent: false`. Prints the means over the clips of IoU (alpha from 0.5 on), MAD, MSE, dtSSD and MESSDdt; the motion is exact. Weights of `lite`:
 MASKMILL_SHARED.
 """
 
@@ -19,10 +19,12 @@ import numpy as np
 from matting import lite_segmenter
 from numpy.typing import NDArray
 
+from configs.load import load_config
 from configs.refinement import FlowSmoothingBlock
 from labeling.datasets.formats.kitti_flow import decode_flow
 from labeling.evaluation.matte_metrics import MatteMeter
 from labeling.evaluation.temporal_metrics import Motion
+from labeling.matting import moving_stream
 from labeling.matting.moving_stream import matte_moving_clip
 from labeling.matting.temporal_network import TemporalNetwork
 from labeling.refinement.flow_smoothing import FlowSmoothingRefiner
@@ -72,6 +74,35 @@ def _each_frame(lite: Segmenter, merge: Callable[[Frame, Sequence[Instance]], Fl
     return matte
 
 
+def maps_of(segmenter: Segmenter) -> Method:
+    """Return the method that takes the averaged person probability which the network of a moving camera is given."""
+    network = TemporalNetwork()
+    stream = vars(moving_stream)
+
+    def matte(clip: Clip) -> Iterator[FloatImage]:
+        found = stream["_mark_shots"](stream["_find_people"](clip, segmenter.prepare(clip).segment, 0), 30.0)
+        for item, _ in stream["_add_probability"](found, network):
+            yield cv2.resize(item.probability, item.rgb.shape[1::-1]).astype(np.float32)
+
+    return matte
+
+
+class Remembered:
+    """A segmenter that runs once on each frame, for several methods."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter, self._known = segmenter, dict[tuple[str, int], list[Instance]]()
+
+    def prepare(self, clip: Clip) -> "Remembered":
+        return self
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        new = [frame for frame in frames if (frame.video_id, frame.key) not in self._known]
+        for frame, people in zip(new, self._segmenter.segment(new), strict=True):
+            self._known[frame.video_id, frame.key] = people
+        return [self._known[frame.video_id, frame.key] for frame in frames]
+
+
 def network_of(lite: Segmenter, path: Path | None) -> Method:
     """Return the method of `maskmill matte --config moving`."""
     network = TemporalNetwork(path)
@@ -119,14 +150,18 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--without", type=Path)
     parser.add_argument("--images", type=Path)
-    parser.add_argument("--only", nargs="*", default=["a", "b", "c", "d"])
+    parser.add_argument("--only", nargs="*", default=list("abmpcd"))
     options = parser.parse_args()
-    lite = lite_segmenter()
+    lite: Any = Remembered(lite_segmenter())
+    block: Any = load_config("moving").teacher
+    teacher: Any = Remembered(lite_segmenter(block))
     methods: dict[str, Callable[[], Method]] = {
         "a": lambda: masks_of(lite),
         "b": lambda: smoothed_masks_of(lite),
-        "c": lambda: network_of(lite, options.weights),
-        "d": lambda: network_of(lite, options.without),
+        "m": lambda: masks_of(teacher),
+        "p": lambda: maps_of(teacher),
+        "c": lambda: network_of(teacher, options.weights),
+        "d": lambda: network_of(teacher, options.without),
     }
     folders = sorted((options.folder / "clips").iterdir())[: options.clips]
     print(f"{'':4}" + "".join(f"{name:>13}" for name in COLUMNS))

@@ -129,8 +129,10 @@ class TemporalTraining(Training):
     """Share of the people that are rendered, if `synthetic` is among several data sets."""
     simulated_share: Fraction01 = 0.3
     """Share of the samples whose probability is not the teacher's but has random errors; 1 without a teacher."""
-    teacher: SegmenterBlock = LiteBlock()
+    teacher: SegmenterBlock = LiteBlock(landmarks="cascade")
     """Makes the person probability that the network refines."""
+    start: Path | None = None
+    """ONNX file of a network of the same size, from whose weights the training starts; None: random weights."""
     weights_dir: Path | None = None
     """Folder of the teacher's weights; None: they are downloaded to the cache."""
 

@@ -1,13 +1,15 @@
 """Training of the recurrent matting network: data sets to cut-outs and backgrounds, clips, training, export."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -17,13 +19,14 @@ from configs.synthesis import FakeMotionBlock
 from configs.training import TemporalTraining
 from labeling.evaluation.ground_truth import read_labeled
 from labeling.matting.clip_store import ClipStore
+from labeling.matting.motion_average import REACH, FloatImage, average_around, find_step
 from labeling.matting.rendered_cutouts import render_cutout
 from labeling.matting.temporal_clips import ClipSamples
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import Frame
 from labeling.structures.masks import union_masks
-from labeling.synthetic.fake_motion import FakeMotion
+from labeling.synthetic.fake_motion import FakeFrame, FakeMotion
 from labeling.synthetic.moving_backgrounds import Background, DrawnBackground
 from labeling.training.cutouts import fingerprint_cutouts, reduce_image
 from labeling.training.folder import TrainingFolder
@@ -84,6 +87,8 @@ def train_temporal_network(order: TemporalOrder) -> TemporalSummary:
     with folder.lock():
         data = TrainingData()
         teacher = make_teacher(settings, data)
+        if settings.start:
+            data.fingerprints["start"] = sha256(settings.start.read_bytes()).hexdigest()
         cutouts = read_people(order, data)
         backgrounds = read_backgrounds(order, data)
         folder.claim(
@@ -203,14 +208,30 @@ def _store_clip(
 ) -> None:
     rng = np.random.default_rng([settings.seed, index, 5])
     start = int(rng.integers(settings.motion.frames - settings.clip_frames + 1))
+    stop, first = start + settings.clip_frames, max(0, start - REACH)
     try:
-        frames = list(maker.frames(maker.plan(index), start=start, stop=start + settings.clip_frames))
+        around = list(
+            maker.frames(maker.plan(index), start=first, stop=min(settings.motion.frames, stop + REACH))
+        )
     except SourceError as error:
         raise ConfigError(f"clip {index}: {error}") from error
+    maps = _find_probability(around, teacher, dt_s=1 / settings.motion.fps)
+    kept = slice(start - first, stop - first)
+    store.write(index, around[kept], maps[kept])
+
+
+def _find_probability(
+    frames: Sequence[FakeFrame], teacher: Segmenter | None, *, dt_s: float
+) -> list[FloatImage]:
+    """Return each frame's person probability, averaged along the motion, as `matte_moving_clip` does."""
     images = [Frame("", None, frame.rgb, index=number) for number, frame in enumerate(frames)]
     found = teacher.segment(images) if teacher else [[] for _ in images]
-    masks = [
+    maps = [
         union_masks([person.mask for person in people if person.mask], image.size_hw)
+        .to_array()
+        .astype(np.float32)
         for image, people in zip(images, found, strict=True)
     ]
-    store.write(index, frames, masks)
+    lumas = [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY).astype(np.uint8) for frame in frames]
+    steps = [find_step(before, after, dt_s=dt_s) for before, after in pairwise(lumas)]
+    return [average_around(maps, steps, at) for at in range(len(maps))]

@@ -1,6 +1,6 @@
-"""Fake-motion clips with a segmenter's masks, stored for a training: as few bytes as possible, parts read quickly.
+"""Fake-motion clips with a segmenter's person probability, stored for a training: as few bytes as possible, parts read quickly.
 
-000012.npy        TxHxWx12 bytes: image, foreground and background (3 each), alpha, mask and is_known (0 or 255)
+000012.npy        TxHxWx12 bytes: image, foreground and background (3 each), alpha, probability and is_known (0 or 255)
 000012.flow.npy   (T-1)xHxWx2 half floats: the people's motion to the next frame in pixels
 """
 
@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.storage.atomic import storage_errors, write_atomically
-from labeling.structures.masks import Mask
 from labeling.synthetic.fake_motion import FakeFrame
 
 IMAGE, FOREGROUND, BACKGROUND = slice(0, 3), slice(3, 6), slice(6, 9)
-ALPHA, MASK, IS_KNOWN = 9, 10, 11
+ALPHA, PROBABILITY, IS_KNOWN = 9, 10, 11
 CHANNELS = 12
 
 
@@ -39,8 +38,8 @@ class ClipStore:
     def has(self, index: int) -> bool:
         return self._frames(index).is_file()
 
-    def write(self, index: int, frames: Sequence[FakeFrame], masks: Sequence[Mask]) -> None:
-        """Store a clip with the mask of all people that a segmenter found in each frame.
+    def write(self, index: int, frames: Sequence[FakeFrame], maps: Sequence[NDArray[np.float32]]) -> None:
+        """Store a clip with each frame's person probability by a segmenter, HxW in [0, 1].
 
         Raises:
             StorageError: it cannot be written.
@@ -48,12 +47,12 @@ class ClipStore:
         height, width = frames[0].alpha.shape
         stack = np.zeros((len(frames), height, width, CHANNELS), dtype=np.uint8)
         flow = np.zeros((len(frames) - 1, height, width, 2), dtype=np.float16)
-        for i, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
+        for i, (frame, values) in enumerate(zip(frames, maps, strict=True)):
             stack[i, ..., IMAGE] = frame.rgb
             stack[i, ..., FOREGROUND] = np.clip(frame.foreground + 0.5, 0, 255)
             stack[i, ..., BACKGROUND] = np.clip(frame.background + 0.5, 0, 255)
             stack[i, ..., ALPHA] = np.clip(frame.alpha * 255 + 0.5, 0, 255)
-            stack[i, ..., MASK] = mask.to_array() * np.uint8(255)
+            stack[i, ..., PROBABILITY] = np.clip(values * 255 + 0.5, 0, 255)
             if frame.flow is not None and frame.is_known is not None and i < len(flow):
                 stack[i, ..., IS_KNOWN] = frame.is_known * np.uint8(255)
                 flow[i] = frame.flow

@@ -16,10 +16,10 @@ from labeling.matting.clip_store import (
     FOREGROUND,
     IMAGE,
     IS_KNOWN,
-    MASK,
+    PROBABILITY,
     ClipStore,
 )
-from labeling.matting.temporal_inputs import to_probability
+from labeling.matting.temporal_inputs import soften, to_map
 from labeling.synthetic.canvas import value_noise
 
 RNG = np.random.Generator
@@ -31,16 +31,18 @@ SMALLEST_CROP = 0.6
 TRIES = 6
 """Places that are tried to find one with a person."""
 PERSON_SHARE = 0.03
-ABSENT = 0.05
+ABSENT = 0.02
 """Share of the frames whose probability is set to 0: the state must bridge them."""
 UNFOUND = 0.8
 """Probability that a simulated mask replaces the segmenter's if it finds no person in all frames of the sample."""
+GAINS = (0.4, 1.25)
+"""Of an image's brightness; in the dark, people are hard to tell from what is behind them."""
 JPEG = 0.4
 """Share of the samples with compression artifacts."""
 CONTOUR_ERROR = 0.05
 """Largest displacement of a simulated mask's contour, as a share of the side."""
-FLICKER = 0.6
-"""Share of that displacement which is new in each frame; the rest stays for the sample."""
+FLICKER = 0.3
+"""Share of that displacement which is new in each frame; the rest stays for the sample. Averages flicker less than masks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,13 @@ class ClipSamples:
         ) * np.float32(self._side / window.side)
         if window.is_mirrored:
             flow[..., 0] *= -1
-        gain = (rng.uniform(0.7, 1.2) * rng.normal(1, 0.04, 3)).astype(np.float32)
+        gain = (rng.uniform(*GAINS) * rng.normal(1, 0.04, 3)).astype(np.float32)
         return {
             "image": _colors(_degrade(rng, _tint(cut[..., IMAGE], gain))),
             "foreground": _colors(_tint(cut[..., FOREGROUND], gain)),
             "background": _colors(_tint(cut[..., BACKGROUND], gain)),
             "alpha": (cut[..., ALPHA].astype(np.float32) / np.float32(255))[:, None],
-            "probability": self._probabilities(rng, cut[..., ALPHA], cut[..., MASK])[:, None],
+            "probability": self._probabilities(rng, cut[..., ALPHA], cut[..., PROBABILITY])[:, None],
             "flow": np.ascontiguousarray(np.moveaxis(flow, -1, 1)),
             "is_known": (cut[:-1, ..., IS_KNOWN] > 250).astype(np.float32)[:, None],  # noqa: PLR2004 - whole pixels
         }
@@ -132,7 +134,7 @@ class ClipSamples:
         limit = UNFOUND if is_unfound else self._simulated
         masks = simulate_masks(rng, alpha) if rng.random() < limit else found
         kept = (rng.random(len(masks)) >= ABSENT).astype(np.float32)
-        return np.stack([to_probability(mask) * keep for mask, keep in zip(masks, kept, strict=True)])
+        return np.stack([soften(to_map(mask)) * keep for mask, keep in zip(masks, kept, strict=True)])
 
 
 def simulate_masks(rng: RNG, alpha: ByteImage) -> ByteImage:

@@ -4,12 +4,17 @@ Height and width are free, in multiples of 32. The state has one pair per ConvLS
 `next_hidden0`, `next_memory0`, ... out; at the start of a shot all are 0.
 """
 
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
+import onnx
+import onnx.numpy_helper
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
 from torch import Tensor, nn
 
+from configs.errors import ConfigError
 from labeling.matting.temporal_inputs import STRIDE
 from labeling.matting.temporal_matting import TemporalMattingNetwork
 from labeling.training.onnx_file import write_onnx
@@ -46,3 +51,26 @@ def export_temporal(network: TemporalMattingNetwork, path: Path) -> str:
     outputs = ("alpha", "foreground", *(f"next_{name}" for name in names))
     explicit = _ExplicitState(network.to(memory_format=torch.contiguous_format))
     return write_onnx(explicit, examples, outputs, path, half=True, free_axes=axes)
+
+
+def read_temporal_weights(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights in a file that `export_temporal` wrote, for a network with the state `like`.
+
+    Raises:
+        ConfigError: the file cannot be read, or its network has other weights.
+    """
+    try:
+        stored = onnx.load(path).graph.initializer
+    except (OSError, DecodeError) as exc:
+        raise ConfigError(f"{path}: no ONNX file of a network: {exc}") from exc
+    prefix = "network."
+    arrays = {one.name.removeprefix(prefix): onnx.numpy_helper.to_array(one) for one in stored}
+    found = {name: torch.from_numpy(arrays[name].copy()).float() for name in like if name in arrays}
+    different = [
+        name
+        for name, values in like.items()
+        if values.is_floating_point() and (name not in found or found[name].shape != values.shape)
+    ]
+    if different:
+        raise ConfigError(f"{path}: not a recurrent matting network of this size ({different[0]} differs)")
+    return found

@@ -1,7 +1,5 @@
 """The person probability that the recurrent network refines, made from a segmenter's masks."""
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +11,11 @@ SIGMA_PX = 2.0
 """Blur of a mask's contour, at the network's size."""
 
 
-def to_probability(mask: NDArray[Any]) -> FloatImage:
-    """Return a mask, HxW with values from 0 to 255, as a soft map in [0, 1]."""
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), SIGMA_PX)
-    return np.asarray(soft / np.float32(255), dtype=np.float32)
+def to_map(mask: NDArray[np.uint8]) -> FloatImage:
+    """Return values of 0 to 255, HxW, as values in [0, 1]."""
+    return np.asarray(mask, dtype=np.float32) / np.float32(255)
+
+
+def soften(probability: FloatImage) -> FloatImage:
+    """Return a map, HxW in [0, 1], with soft contours, as the network is given it."""
+    return np.asarray(cv2.GaussianBlur(probability, (0, 0), SIGMA_PX), dtype=np.float32)

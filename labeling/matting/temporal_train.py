@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from configs.training import TemporalTraining
+from labeling.matting.temporal_export import read_temporal_weights
 from labeling.matting.temporal_losses import TEMPORAL_WEIGHTS, ClipTruth, temporal_losses
 from labeling.matting.temporal_matting import (
     TEMPORAL_SIZES,
@@ -108,11 +109,15 @@ def train_temporal(
     `folder` receives `last.ckpt` after each epoch, and the loss of each step in `metrics.csv`.
 
     Raises:
+        ConfigError: the weights of `settings.start` are not those of such a network.
         Interrupted: Ctrl-C; the same call continues.
         StorageError: a file cannot be written.
     """
     seed_everything(settings)
     stage, clips = TemporalStage(settings), ClipDataset(source)
+    if settings.start:
+        weights = read_temporal_weights(settings.start, stage.network.state_dict())
+        stage.network.load_state_dict(weights, strict=False)  # batches are counted from 0
     plan = StagePlan(folder, settings.steps_per_epoch, settings.epochs, show_progress=show_progress)
     fit_stage(stage, clips, settings, plan)
     recompute_batch_norm(stage.network, clips, inputs=("image", "probability"), batch=settings.batch)

@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.structures.masks import BoolArray
-from labeling.video.optical_flow import Flow, backward_flow_with_consistency, bilinear_sample
+from labeling.video.optical_flow import Flow, backward_flow_with_consistency, photometric_weight
 
 FloatMap = NDArray[np.float32]
-PHOTOMETRIC_SIGMA = 0.05
-"""Standard deviation of the photometric error, with luma from 0 to 1 (the paper's)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,9 +36,8 @@ def link_frames(
     `now` and `neighbor` are luma of the same size, 8 bits, at least `SMALLEST_PX` on each side.
     """
     positions, is_consistent = backward_flow_with_consistency(now, neighbor)
-    error = (bilinear_sample(neighbor.astype(np.float32), positions) - now) / np.float32(255)
     in_time = math.exp(-(dt_s**2) / (2 * sigma_s**2))
-    weights = is_consistent * in_time * np.exp(-(error**2) / np.float32(2 * PHOTOMETRIC_SIGMA**2))
+    weights = is_consistent * in_time * photometric_weight(now, neighbor, positions)
     return Link(enlarge_positions(positions, size_hw), _resize(weights.astype(np.float32), size_hw))
 
 

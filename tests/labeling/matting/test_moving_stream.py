@@ -1,21 +1,34 @@
 """The mattes of a clip whose camera moves, with a tiny network of random weights."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from configs.errors import ConfigError
 from configs.matting import MovingBlock
 from labeling.matting.guided_filter import guided_upsample
 from labeling.matting.moving_stream import MattedGroup, StreamState, matte_moving_clip
 from labeling.matting.temporal_export import export_temporal
-from labeling.matting.temporal_inputs import to_probability
+from labeling.matting.temporal_inputs import soften, to_map
 from labeling.matting.temporal_matting import TEMPORAL_SIZES, TemporalMattingNetwork
-from labeling.matting.temporal_network import ALPHA_END, GUIDE_EPS, GUIDE_RADIUS_PX, TemporalNetwork
-from labeling.structures.frames import Clip
+from labeling.matting.temporal_network import (
+    ALPHA_END,
+    FADE_PX,
+    GUIDE_EPS,
+    GUIDE_RADIUS_PX,
+    NEAR_PX,
+    NETWORK_SHARE,
+    PERSON_FROM,
+    TemporalNetwork,
+)
+from labeling.structures.frames import Clip, Frame, RgbImage
+from labeling.structures.instances import Instance
 from tests.fakes.mattes import draw_walk, find_walker, walkers_at, write_network, write_walk
 from tests.fakes.segmenters import ScriptedSegmenter
 from tests.fakes.videos import write_images
@@ -45,6 +58,10 @@ def network(made: TemporalMattingNetwork, tmp_path_factory: pytest.TempPathFacto
     return TemporalNetwork(path)
 
 
+def draw_person(image: RgbImage) -> NDArray[np.bool_]:
+    return np.asarray((image[..., 0] > 190) & (image[..., 1] < 60))
+
+
 def groups_of(path: Path, network: TemporalNetwork, *, start: StreamState | None = None) -> list[MattedGroup]:
     find = find_walker().segment
     return list(matte_moving_clip(Clip("walk", path), find, network, shot_threshold=30.0, start=start))
@@ -57,16 +74,17 @@ def test_the_file_gives_what_the_network_gives(tmp_path: Path, *, is_recurrent: 
     export_temporal(made, tmp_path / "tiny.onnx")
     network = TemporalNetwork(tmp_path / "tiny.onnx")
     images = [draw_walk(index) for index in range(4, 4 + 2 * GROUP)]
-    masks = [(image[..., 0] > 190) & (image[..., 1] < 60) for image in images]
-    first, state = network.run(images[:GROUP], masks[:GROUP], None)
-    second, _ = network.run(images[GROUP:], masks[GROUP:], state)
+    maps = [(0.4 + 0.6 * draw_person(image)).astype(np.float32) for image in images]
+    first, state = network.run(images[:GROUP], maps[:GROUP], None)
+    second, _ = network.run(images[GROUP:], maps[GROUP:], state)
     colors = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
-    soft = torch.from_numpy(np.stack([to_probability(mask * np.uint8(255)) for mask in masks]))[None, :, None]
+    soft = torch.from_numpy(np.stack([soften(one) for one in maps]))[None, :, None]
     with torch.no_grad():
         alpha, _, _ = made(colors, soft)
+    mixed = NETWORK_SHARE * alpha[0, :, 0].numpy() + (1 - NETWORK_SHARE) * np.stack(maps)
     along_edges = [
         guided_upsample(one, image, radius_px=GUIDE_RADIUS_PX, eps=GUIDE_EPS)
-        for one, image in zip(alpha[0, :, 0].numpy(), images, strict=True)
+        for one, image in zip(mixed, images, strict=True)
     ]
     expected = np.clip((np.stack(along_edges) - ALPHA_END) / (1 - 2 * ALPHA_END), 0, 1)
     found = np.stack([matte.alpha for matte in (*first, *second)])
@@ -126,9 +144,45 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size_hw", [(33, 50), (64, 96), (20, 300)])
 def test_frames_of_any_size_are_matted(network: TemporalNetwork, size_hw: tuple[int, int]) -> None:
     image = draw_walk(5, size_hw)
-    (matte,), _ = network.run([image], [np.zeros(size_hw, bool)], None)
+    (matte,), _ = network.run([image], [np.zeros(size_hw, np.float32)], None)
     assert matte.alpha.shape == size_hw
     assert matte.foreground.shape == (*size_hw, 3)
+
+
+def test_what_is_far_from_all_people_is_not_in_the_matte(network: TemporalNetwork) -> None:
+    image = draw_walk(5, (64, 96))
+    probability = np.zeros((64, 96), np.float32)
+    everywhere = network.run([image], [probability + np.float32(PERSON_FROM)], None)[0][0].alpha
+    probability[:, :20] = 1
+    beside = network.run([image], [probability], None)[0][0].alpha
+    assert everywhere[:, 60:].max() > 0
+    assert beside[:, :20].max() > 0
+    assert beside[:, 20 + NEAR_PX + FADE_PX + 2 * GUIDE_RADIUS_PX :].max() == 0
+
+
+@pytest.mark.slow
+def test_a_person_who_is_lost_in_one_frame_remains_and_one_found_in_one_alone_does_not(
+    tmp_path: Path,
+) -> None:
+    """The network of this test returns the probability as it is."""
+    torch.manual_seed(1)
+    export_temporal(TemporalMattingNetwork(TEMPORAL_SIZES["tiny"]).eval(), tmp_path / "tiny.onnx")
+    seen, image = "pppp-pppp--------p------", draw_walk(8)
+    path = write_images(tmp_path / "still.mkv", [image] * len(seen), fps=Fraction(24))
+    (person,) = find_walker().segment([Frame("walk", 800, image)])[0]
+    found = iter([[person] if letter == "p" else [] for letter in seen])
+
+    def find(frames: Sequence[Frame]) -> list[list[Instance]]:
+        return [next(found) for _ in frames]
+
+    groups = matte_moving_clip(
+        Clip("still", path), find, TemporalNetwork(tmp_path / "tiny.onnx"), shot_threshold=30.0
+    )
+    alphas = [frame.matte.alpha for group in groups for frame in group.frames]
+    inside = cv2.erode(person.mask.to_array().astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    is_person = [bool((alpha[inside] > 0.5).mean() > 0.9) for alpha in alphas]
+    assert all(is_person[:7])
+    assert not any(is_person[12:])
 
 
 @pytest.mark.slow
@@ -136,7 +190,7 @@ def test_large_frames_are_reduced(made: TemporalMattingNetwork, tmp_path: Path) 
     export_temporal(made, tmp_path / "tiny.onnx")
     small = TemporalNetwork(tmp_path / "tiny.onnx", MovingBlock(short_side_px=64))
     image = draw_walk(5, (256, 384))
-    (matte,), state = small.run([image], [np.zeros((256, 384), bool)], None)
+    (matte,), state = small.run([image], [to_map(small.reduce(np.zeros((256, 384), np.uint8)))], None)
     assert matte.alpha.shape == (256, 384)
     assert state["hidden0"].shape[-2:] == (64, 96)
 
