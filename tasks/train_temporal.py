@@ -77,7 +77,7 @@ def train_temporal_network(order: TemporalOrder) -> TemporalSummary:
     """Write the folder of one training; an interrupted one continues with the clip or step that is missing.
 
     Raises:
-        ConfigError: no data set can be read, or the folder holds a training with other settings or data.
+        ConfigError: no data set can be read, `start` is no network of this size, or the folder holds a training with other settings or data.
         ExtraMissing: torch or Lightning is not installed.
         Interrupted: Ctrl-C; the same call continues.
         StorageError: a file cannot be written.
@@ -88,7 +88,7 @@ def train_temporal_network(order: TemporalOrder) -> TemporalSummary:
         data = TrainingData()
         teacher = make_teacher(settings, data)
         if settings.start:
-            data.fingerprints["start"] = sha256(settings.start.read_bytes()).hexdigest()
+            data.fingerprints["start"] = _hash_file(settings.start)
         cutouts = read_people(order, data)
         backgrounds = read_backgrounds(order, data)
         folder.claim(
@@ -126,6 +126,13 @@ def _load_libraries(size: str) -> tuple[Callable[..., Any], Callable[..., str], 
             f"training requires {exc.name}, which is not installed: pip install 'maskmill[train]'"
         ) from exc
     return train_temporal, export_temporal, TEMPORAL_SIZES[size].side_px
+
+
+def _hash_file(path: Path) -> str:
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError as exc:
+        raise ConfigError(f"start: {path} cannot be read: {exc.strerror or exc}") from exc
 
 
 def _motion(settings: TemporalTraining) -> FakeMotionBlock:

@@ -134,3 +134,11 @@ def test_a_killed_training_ends_with_the_same_network(tmp_path: Path) -> None:
     assert start(tmp_path / "killed").communicate(timeout=240)[0] == whole
     assert len(whole.split()[-1]) == 64
     assert ClipStore(tmp_path / "killed" / "clips").has(2)
+
+
+@pytest.mark.slow
+@needs_lightning
+def test_a_network_to_start_from_that_is_not_there_is_named(tmp_path: Path) -> None:
+    order = order_of(make_cutouts(tmp_path / "people"), tmp_path / "to", start=tmp_path / "gone.onnx")
+    with pytest.raises(ConfigError, match=r"start: .*gone\.onnx cannot be read"):
+        train_temporal_network(order)

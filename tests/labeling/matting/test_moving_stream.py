@@ -14,7 +14,7 @@ from configs.errors import ConfigError
 from configs.matting import MovingBlock
 from labeling.matting.guided_filter import guided_upsample
 from labeling.matting.moving_stream import MattedGroup, StreamState, matte_moving_clip
-from labeling.matting.temporal_export import export_temporal
+from labeling.matting.temporal_export import export_temporal, read_temporal_weights
 from labeling.matting.temporal_inputs import soften, to_map
 from labeling.matting.temporal_matting import TEMPORAL_SIZES, TemporalMattingNetwork
 from labeling.matting.temporal_network import (
@@ -200,3 +200,27 @@ def test_people_of_a_scripted_segmenter_are_passed_on(tmp_path: Path, network: T
     find = ScriptedSegmenter((), walkers_at([100 * i for i in range(6)]))
     groups = list(matte_moving_clip(Clip("walk", path), find.segment, network, shot_threshold=30.0))
     assert [len(frame.people) for group in groups for frame in group.frames] == [0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.slow
+def test_a_training_can_start_from_the_weights_of_a_file(tmp_path: Path) -> None:
+    trained = make_network()
+    with torch.no_grad():
+        for value in (*trained.parameters(), *trained.buffers()):
+            if value.is_floating_point():
+                value.add_(0.1 * torch.rand_like(value))  # a file holds equal ones once
+    export_temporal(trained, tmp_path / "tiny.onnx")
+    wanted = trained.state_dict()
+    found = read_temporal_weights(tmp_path / "tiny.onnx", wanted)
+    assert {name for name in wanted if name not in found} == {
+        name for name in wanted if name.endswith("num_batches_tracked")
+    }
+    assert all(torch.allclose(found[name], wanted[name], atol=2e-3) for name in found)
+    with pytest.raises(ConfigError, match="of this size"):
+        read_temporal_weights(
+            tmp_path / "tiny.onnx", TemporalMattingNetwork(TEMPORAL_SIZES["cpu"]).state_dict()
+        )
+    (tmp_path / "damaged.onnx").write_bytes((tmp_path / "tiny.onnx").read_bytes()[:1000])
+    for name in ("damaged.onnx", "missing.onnx"):
+        with pytest.raises(ConfigError, match=name):
+            read_temporal_weights(tmp_path / name, wanted)
