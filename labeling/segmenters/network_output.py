@@ -13,8 +13,8 @@ from configs.errors import ModelOutputWrong
 from configs.segmenters import CustomNetworkBlock
 from labeling.structures.probability_maps import FloatMap
 
-PROBABILITY_SPAN = 0.5
-"""Values that lie between 0 and 1 and spread at least so far are probabilities: logits go beyond."""
+DECIDED, DECIDED_SHARE = 0.4, 0.5
+"""Values from 0 to 1, of which this share is so far from 0.5, are probabilities: those of a weak network's logits are not."""
 LARGEST_LOGIT = 100.0
 """Values that are never negative and go beyond are levels of gray."""
 RANGE_TOLERANCE = 0.01
@@ -163,7 +163,8 @@ def _to_probability(
 ) -> dict[int, FloatMap]:
     """Return the probability of each wanted class."""
     low, high = float(logits.min()), float(logits.max())
-    if low >= 0 and high <= 1 and high - low > PROBABILITY_SPAN:
+    is_decided = float(np.mean(np.abs(logits - 0.5) > DECIDED)) >= DECIDED_SHARE
+    if low >= 0 and high <= 1 and high > 0.5 and is_decided:  # noqa: PLR2004 - half
         raise ModelOutputWrong(
             f"{block.path.name}: output: logits is declared, but all values lie between {low:.3g} and {high:.3g}, as "
             "probabilities do; declare output: probability"

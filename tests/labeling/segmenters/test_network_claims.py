@@ -106,9 +106,13 @@ def bytes_out(folder: Path, kind: int = TensorProto.UINT8, factor: float = 255) 
     )
 
 
-def test_probabilities_that_are_declared_logits_are_an_error(tmp_path: Path) -> None:
+def test_probabilities_that_are_declared_logits_are_an_error() -> None:
+    shares = np.full((1, 1, *HW), 0.01, dtype=np.float32)
+    shares[..., :5] = 0.97
     with pytest.raises(ModelOutputWrong, match="as probabilities do; declare output: probability"):
-        opened(bytes_out(tmp_path, TensorProto.FLOAT, factor=1), output="logits")
+        read_maps(shares, block(output="logits"))
+    weak = np.linspace(0, 0.9, shares.size, dtype=np.float32).reshape(shares.shape)
+    assert read_maps(weak, block(output="logits"))["person"].min() >= 0.5
 
 
 def test_a_file_of_another_kind_says_which(tmp_path: Path) -> None:
