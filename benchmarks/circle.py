@@ -1,6 +1,6 @@
 """What hard frames are worth to a student, beside as many random frames, over several rounds.
 
-    python benchmarks/circle.py FOLDER [--seeds 3] [--rounds 3] [--frames 24] [--steps 300] [--real ../shared/data]
+    python benchmarks/circle.py FOLDER [--seeds 3] [--rounds 3] [--frames 24] [--steps 300] [--quiet | --real ../shared/data]
 
 Three rendered rooms are mined, and a fourth one is a frozen evaluation set. The first student is weak: it was trained on
 people who stand still in other minutes of these three rooms. Each round mines the rooms with the student of the round
@@ -77,7 +77,9 @@ class Circle:
             )
             self.standing, count = write_base(data, folder / "standing")
         else:
-            self.videos = [path for room in MINED for path in render_room(room, folder / "videos")]
+            self.videos = [
+                path for room in MINED for path in render_room(room, folder / "videos", quiet=arguments.quiet)
+            ]
             self.frozen_videos = render_room(FROZEN, folder / "videos")
             self.standing, count = write_standing(MINED, folder / "standing")
         print(f"{count} images for the weak student; {len(self.videos)} videos to mine", flush=True)
@@ -173,6 +175,9 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument(
         "--real", type=Path, metavar="DATA", help="Real photos and a video (`real_people`) in place of rooms."
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="Mined rooms in which people walk or crouch in one frame of ten."
     )
     given = parser.parse_args()
     circle = Circle(given.folder.resolve(), given)

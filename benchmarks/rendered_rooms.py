@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask, flip_mask
+from labeling.synthetic.figure import Stance
 from labeling.synthetic.scene import Scene
 from labeling.video.encode import VideoWriter
 
@@ -75,18 +77,26 @@ STANDING_VIDEOS = 16
 """Cycles of each mined room, after those that are mined, from which images of people who stand still are taken."""
 
 
-def render_room(room: Room, folder: Path) -> list[Path]:
-    """Write the videos, and beside each the masks of its frames; what is there already stays."""
+UNUSUAL_EVERY = 31
+"""Of the frames in which somebody walks or crouches, a quiet room keeps one in so many: a tenth of its frames."""
+
+
+def render_room(room: Room, folder: Path, *, quiet: bool = False) -> list[Path]:
+    """Write the videos, and beside each the masks of its frames; what is there already stays.
+
+    A quiet room is as a camera sees it that runs all night: in most frames people stand still, or there are none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     scene, paths = room.scene(), []
+    frames = quiet_frames(room, scene) if quiet else count(room.first_frame(0))
     for number in range(room.videos):
-        path, first = folder / f"room{room.seed}-{number}.mp4", room.first_frame(number)
+        path, indices = folder / f"room{room.seed}-{number}.mp4", list(islice(frames, CLIP_S * int(FPS)))
         paths.append(path)
         if path.with_suffix(".json").exists():
             continue
         masks = []
         with VideoWriter(path, fps=FPS, size_hw=SIZE_HW) as writer:
-            for index in range(first, first + CLIP_S * int(FPS)):
+            for index in indices:
                 rgb, people = room.look(scene, index)
                 writer.write(rgb)
                 masks.append([mask.to_coco() for mask in people])
@@ -119,13 +129,28 @@ def rendered_truth(folder: str) -> RenderedTruth:
     return RenderedTruth(folder)
 
 
+def quiet_frames(room: Room, scene: Scene) -> Iterator[int]:
+    """Yield frames that no other video or image shows: those in which all people stand still, and few others."""
+    unusual = count()
+    for index in range(room.first_frame(room.videos + STANDING_VIDEOS), scene.frame_count):
+        if is_usual(scene, index) or next(unusual) % UNUSUAL_EVERY == 0:
+            yield index
+
+
+def is_usual(scene: Scene, index: int) -> bool:
+    """Return whether all people of a frame stand still, upright; or there are none."""
+    return all(stance.stride == 0 and stance.crouch == 0 for stance in stances(scene, index))
+
+
+def stances(scene: Scene, index: int) -> list[Stance]:
+    t, actors = scene._cast(index)
+    return [found[0] for actor in actors if (found := scene._place(actor, t)) is not None]
+
+
 def standing_frames(room: Room, scene: Scene) -> Iterator[int]:
     """Yield the frames in which all people stand still, upright; of those without people, one in `EMPTY_EVERY`."""
     for index in range(room.first_frame(room.videos), room.first_frame(room.videos + STANDING_VIDEOS)):
-        t, actors = scene._cast(index)
-        stances = [found[0] for actor in actors if (found := scene._place(actor, t)) is not None]
-        is_chosen = all(stance.stride == 0 and stance.crouch == 0 for stance in stances)
-        if is_chosen and (stances or index % EMPTY_EVERY == 0):
+        if is_usual(scene, index) and (stances(scene, index) or index % EMPTY_EVERY == 0):
             yield index
 
 

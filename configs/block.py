@@ -82,6 +82,8 @@ _SHORTHAND = {
     "torchvision": "model",
     "transformers": "model",
     "sam": "model",
+    "vitmatte": "model",
+    "vitpose": "model",
     "background": "method",
     "masks_folder": "path",
     "http": "url",

@@ -12,10 +12,10 @@ class Circle(Block):
 
     dataset: str = Field(min_length=1)
     """Dataset that gets a version in each round, from all runs with this config's name."""
-    on: str = Field(min_length=1)
+    frozen: str = Field(min_length=1)
     """Frozen evaluation set on which each new student is compared with the current one."""
     against: str | None = None
-    """Preset, config file or student to compare with until the first promotion."""
+    """Preset, config file (`*.yaml`, relative to the file with this key) or student to compare with until the first promotion."""
     decisions: tuple[ExportedDecision, ...] = Field(("accepted", "reviewed"), min_length=1)
     """Decisions of the frames to learn from."""
     split: str = "80/10/10"

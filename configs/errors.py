@@ -20,6 +20,7 @@ MaskmillError
 │   ├── EmptyVideo           a container without one decodable frame
 │   ├── TruncatedVideo       the content ends too early
 │   ├── UnsupportedVideo     recognized, but not supported
+│   ├── NoSuchPart           the video ends before the part that is asked for
 │   ├── UnsafeArchive        a member that points out of the archive, or a decompression bomb
 │   └── CameraMoves          a background requires a still camera
 ├── ModelError               a segmenter cannot be created, or its output is invalid
@@ -162,6 +163,12 @@ class TruncatedVideo(SourceError):
 
 class UnsupportedVideo(SourceError):
     advice = "download it another way, or convert it, for example with ffmpeg to H.264 in MP4"
+
+
+class NoSuchPart(SourceError):
+    """The video ends before the part of it that is asked for."""
+
+    advice = "name a part that the video has"
 
 
 class UnsafeArchive(SourceError):

@@ -14,6 +14,7 @@ from configs.block import Block
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
+from configs.segmenters import NETWORK_KINDS
 from configs.student_training import StudentTraining
 from configs.synthesis import FakeMotionBlock
 from configs.training import (
@@ -210,8 +211,15 @@ def _is_unknown_model(problem: Any) -> bool:
 def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
     """Return one of pydantic's errors as a sentence, with the nearest known key for an unknown one."""
     where = [str(part) for part in problem["loc"]]
+    if problem["type"] == "union_tag_invalid":
+        return f"{'.'.join(where)}: {_explain_kind(problem['ctx'])}"
+    if problem["type"] == "union_tag_not_found" and isinstance(problem["input"], dict):
+        kind = _kind_of_file(problem["input"].get("path"))
+        return f"{'.'.join(where)}: add `kind: {kind or 'KIND'}`, which says what the other keys mean"
     if problem["type"] == "extra_forbidden":
         known = _known_keys(where[:-1], root)
+        if where[-1] == "path" and (kind := _kind_of_file(problem["input"])):
+            return f"unknown key {'.'.join(where)!r}; add `kind: {kind}` for a network of your own"
         near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         return f"unknown key {'.'.join(where)!r}; {hint}"
@@ -222,6 +230,20 @@ def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
         is_shown = problem["type"] != "secret_in_url" and not isinstance(problem["input"], dict)
         text = problem["msg"] + (f" (is {problem['input']!r})" if is_shown else "")
     return f"{'.'.join(where)}: {text}" if where else text
+
+
+def _kind_of_file(path: object) -> str | None:
+    """Return the kind of a network's file."""
+    return NETWORK_KINDS.get(Path(str(path)).suffix.lower())
+
+
+def _explain_kind(context: Mapping[str, str]) -> str:
+    """Return what to write instead of an unknown `kind`."""
+    kinds = context["expected_tags"].replace("'", "").split(", ")
+    own = NETWORK_KINDS.get(f".{context['tag'].lower()}")
+    near = [own] if own else difflib.get_close_matches(context["tag"], kinds, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(kinds)}"
+    return f"there is no kind {context['tag']!r}; {hint}"
 
 
 def _known_keys(path: Sequence[str], root: type[BaseModel]) -> list[str]:

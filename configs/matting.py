@@ -1,9 +1,10 @@
 """Settings of video matting."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from configs.block import Block
 
@@ -46,3 +47,17 @@ class MatteSettings(Block):
     weights: Path | None = None
     """ONNX file of a network that `maskmill train matting` wrote, or `maskmill train temporal` for a moving camera; None:
     the network of the package."""
+    start_s: float = Field(0.0, ge=0)
+    """Only the part of a video from here on is matted, in seconds from its first frame."""
+    end_s: float | None = Field(None, gt=0)
+    """The part ends before this time; None: the end of the video."""
+
+    @model_validator(mode="after")
+    def _check_part(self) -> Self:
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise PydanticCustomError(
+                "empty_part",
+                "the part ends at {end_s} s and starts at {start_s} s: end_s must be later",
+                {"end_s": self.end_s, "start_s": self.start_s},
+            )
+        return self

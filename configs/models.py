@@ -12,14 +12,12 @@ from configs.block import Block, Fraction01
 from configs.calibration import Calibration
 from configs.categories import PERSON
 from configs.circle import Circle
+from configs.constants import HARD_BELOW, RUN_ID_LENGTH
 from configs.export_formats import ExportedDecision, ExportFormat
 from configs.licenses import Licenses
 from configs.schedules import Schedules
 from configs.segmenters import SegmenterBlock
 from configs.tracking import MaskTrackingBlock, TrackingBlock
-
-RUN_ID_LENGTH = 16
-"""Hexadecimal digits."""
 
 
 class Ingest(Block):
@@ -95,7 +93,7 @@ class PoseFilter(Block):
 class Agreement(Block):
     """How student and teacher are compared."""
 
-    hard_below: Fraction01 = 0.5
+    hard_below: Fraction01 = HARD_BELOW
     """A frame whose union IoU is below this is hard."""
     match_iou: Fraction01 = 0.5
     """IoU from which two instances are the same person."""
@@ -309,7 +307,7 @@ class RunConfig(Block):
         if self.schedules.circle and self.circle is None:
             raise PydanticCustomError(
                 "circle_of_nothing",
-                "schedules.circle requires circle: name its dataset and the frozen set, circle: {dataset: NAME, on: FROZEN}",
+                "schedules.circle requires circle: name its dataset and the frozen set, circle: {dataset: NAME, frozen: NAME}",
             )
         return self
 

@@ -2,7 +2,7 @@
 
 A refiner replaces the masks of a segmenter by better ones. A block has a short form: `matting`, `guided_filter`,
 `guided_filter:0.03` (the radius), `dense_crf`, `flow_smoothing`, `flow_smoothing:2` (the neighbors),
-`sam:facebook/sam2.1-hiera-small`.
+`sam:facebook/sam2.1-hiera-small`, `vitmatte:hustvl/vitmatte-small-composition-1k`, `vitpose:usyd-community/vitpose-base-simple`.
 """
 
 from pathlib import Path
@@ -102,29 +102,62 @@ class FlowSmoothingBlock(Block):
     """As `sampling.shot_threshold`: there are no neighbors beyond a cut."""
 
 
-class SamBlock(Block):
-    """Segment Anything: the network draws each person again, from the box and the surest keypoints.
+class PretrainedRefineBlock(Block):
+    """Base of the networks of `transformers`."""
 
-    Models of `transformers`: SAM, SAM 2, SAM-HQ, EdgeTAM, and SAM 3's tracker.
-    """
-
-    kind: Literal["sam"] = "sam"
     model: ModelName
     """Folder that `save_pretrained` wrote, or name on the hub, such as `facebook/sam2.1-hiera-small`."""
     revision: str | None = None
     """Commit on the hub; None: the newest. Its files' hash is part of the run in any case."""
+
+
+class SamBlock(PretrainedRefineBlock):
+    """Segment Anything: the network draws each person again, from the box and the surest keypoints.
+
+    Models of `transformers`: SAM, SAM 2, SAM-HQ, EdgeTAM, and SAM 3's tracker. The person's score is multiplied by the
+    IoU that the network expects its mask to have with the truth.
+    """
+
+    kind: Literal["sam"] = "sam"
     keypoints: int = Field(3, ge=0, le=17)
     """Keypoints of the most confidence that are prompts beside the box."""
     min_confidence: Fraction01 = 0.5
     """Keypoints of less confidence are no prompts."""
     min_iou: Fraction01 = 0.5
     """A mask whose IoU with the truth the network itself expects to be lower is not used."""
+    min_iou_before: Fraction01 = 0.5
+    """A mask whose IoU with the mask before is lower is not used: the network drew a part, or somebody else."""
     mask_threshold: Fraction01 = 0.5
 
 
+class VitMatteBlock(PretrainedRefineBlock):
+    """ViTMatte (Yao et al., 2023): the contour is decided pixel by pixel, within a band around the mask's."""
+
+    kind: Literal["vitmatte"] = "vitmatte"
+    band: float = Field(0.03, gt=0, le=0.5)
+    """Width of the band on each side of the contour, as a share of the longer side of the mask's box; at least two pixels."""
+    margin: Fraction01 = 0.15
+    """Surroundings that the network sees on each side, as a share of the same."""
+    side_px: int = Field(1024, ge=64, le=4096)
+    """A crop whose longer side is longer is scaled down to it."""
+    mask_threshold: Fraction01 = 0.5
+
+
+class VitPoseBlock(PretrainedRefineBlock):
+    """ViTPose (Xu et al., 2022): COCO's 17 keypoints of each person, in place of the segmenter's own; masks stay.
+
+    Before `sam` in the list, its keypoints are prompts.
+    """
+
+    kind: Literal["vitpose"] = "vitpose"
+
+
+NetworkBlock = SamBlock | VitMatteBlock | VitPoseBlock
+"""Refiners that are networks of `transformers`."""
+
 RefineBlock = Annotated[
     Annotated[
-        MattingRefineBlock | GuidedFilterBlock | DenseCrfBlock | FlowSmoothingBlock | SamBlock,
+        MattingRefineBlock | GuidedFilterBlock | DenseCrfBlock | FlowSmoothingBlock | NetworkBlock,
         Field(discriminator="kind"),
     ],
     BeforeValidator(expand_shorthand),

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from configs.block import Block, Fraction01, Names, expand_shorthand
 from configs.categories import PERSON
+from configs.errors import ConfigError
 from configs.refinement import ModelName, RefineBlock
 
 CategoryName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^\w[\w -]*\w$|^\w$")]
@@ -123,14 +124,25 @@ class SelfieBlock(MaskBlock):
     """Masks smaller than this share of the image are dropped."""
 
 
+NetworkKind = Literal["onnx", "torchscript", "litert"]
+NETWORK_KINDS: dict[str, NetworkKind] = {
+    ".onnx": "onnx",
+    ".tflite": "litert",
+    ".pt": "torchscript",
+    ".pth": "torchscript",
+    ".ts": "torchscript",
+}
+"""The kind of a network's file by its suffix."""
+
+
 class CustomNetworkBlock(MaskBlock):
     """Your own network: one image in, one map of people out."""
 
-    kind: Literal["onnx", "torchscript", "litert"]
+    kind: NetworkKind
     path: Path
     sha256: Sha256 | None = None
-    input_hw: tuple[int, int]
-    """Height and width of the network's input."""
+    input_hw: tuple[int, int] | None = None
+    """Height and width of the network's input; None: those of the file, where they are fixed."""
     layout: Literal["nchw", "nhwc"] | None = None
     """Order of the input's axes; None: found from the file, or else nchw. Those of the output are found from its
     lengths, and only where they fit both orders, this one counts."""
@@ -158,6 +170,16 @@ class CustomNetworkBlock(MaskBlock):
     min_area: Fraction01 = 0.001
     connected_components: bool = False
     """Each connected component becomes an instance."""
+
+    @property
+    def known_input_hw(self) -> tuple[int, int]:
+        """Height and width of the input of a network that is loaded."""
+        if self.input_hw is None:
+            raise ConfigError(
+                f"{self.kind} model {self.path.name} takes images of any size, or its file does not say which: add "
+                "input_hw: [HEIGHT, WIDTH], the size that it was trained with, such as input_hw: [256, 256]"
+            )
+        return self.input_hw
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:

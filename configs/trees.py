@@ -27,7 +27,9 @@ _PATHS = (
     "cache",
 )
 """Keys whose value is a path; not the export's folder, which is relative to the home."""
-PRESETS = ("default", "lite", "lite-heavy", "moving", "offline", "surveillance")
+_PERHAPS_PATHS = ("against",)
+"""Keys whose value is a path if it ends as a config file does or names a folder; otherwise a preset or a student."""
+PRESETS = ("best", "default", "lite", "lite-heavy", "moving", "offline", "surveillance")
 
 BASE = "base"
 """Key of a config file that names the preset or file whose values it changes."""
@@ -97,11 +99,16 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
         return [_absolute_refiner(expand_shorthand(block), folder) for block in value]
     if isinstance(value, Mapping) and key != "calibration":
         return with_absolute_paths(value, folder)
-    is_shipped = key == "calibration" and value in CALIBRATIONS
-    if key not in _PATHS or is_shipped or not isinstance(value, str):
+    if not isinstance(value, str) or not _is_path(key, value):
         return value
     path = os.path.expanduser(value)  # noqa: PTH111  # pathlib's raises where there is no such user
     return os.path.normpath(folder.absolute() / path)  # links are not resolved: their targets may change
+
+
+def _is_path(key: str, value: str) -> bool:
+    if key in _PERHAPS_PATHS:
+        return value.endswith((".yaml", ".yml")) or "/" in value
+    return key in _PATHS and not (key == "calibration" and value in CALIBRATIONS)
 
 
 def _absolute_refiner(block: Any, folder: Path) -> Any:

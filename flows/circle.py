@@ -76,15 +76,15 @@ def _ask_for_approval(student_id: str, circle: Circle, *, against: str | None) -
     """Start the deployment that compares and waits; once for each student."""
     if not deployment.id:
         get_run_logger().info(
-            "to promote it: maskmill student promote %s --on %s", student_id[:12], circle.on
+            "to promote it: maskmill student promote %s --on %s", student_id[:12], circle.frozen
         )
         return
     run_deployment(
         f"promote-student/{deployment.name}",
-        parameters={"student": student_id, "on": circle.on, "against": against},
+        parameters={"student": student_id, "on": circle.frozen, "against": against},
         timeout=0,
         as_subflow=False,
-        idempotency_key=f"{student_id} on {circle.on}",
+        idempotency_key=f"{student_id} on {circle.frozen}",
     )
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from configs.constants import HARD_BELOW
 from configs.errors import ConfigError
-from configs.models import Agreement
-from db.frames.listing import frame_instances
+from db.frames.people import count_people
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
-from db.runs.garbage import delete_run
 from db.runs.queries import latest_run, run_models, runs_with_frames, summarize_run
-from db.runs.tracks import count_people
 from labeling.structures.reasons import reason_texts
 from labeling.text.figures import caption_of
 from tasks.execution.context import Context
@@ -34,9 +32,12 @@ class RunSettings:
     """Frames whose union IoU is below this are hard."""
     unit: str
     """What is accepted: `frame` or `person`."""
+    student_is_semantic: bool = False
+    """The student gives one mask for all people."""
 
     def __str__(self) -> str:
-        return f"teacher {self.teacher}, student {self.student}, hard below IoU {self.hard_below:g}, accepts each {self.unit}"
+        joint = " (one mask for all people)" if self.student_is_semantic else ""
+        return f"teacher {self.teacher}, student {self.student}{joint}, hard below IoU {self.hard_below:g}, accepts each {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,15 @@ def list_runs(session: Session) -> list[RunLine]:
 
 def run_settings(session: Session, run: RunRow) -> RunSettings:
     """Return what tells a run from others. A run that has not begun names the models of its config by their kinds."""
-    models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
+    rows = run_models(session, run)
+    models = {role: f"{model.kind}:{model.name}" for role, model in rows.items()}
     kinds = {role: str(run.config.get(role, {}).get("kind", "-")) for role in ("teacher", "student")}
     agreement, trust = (run.config.get(name, {}) for name in ("agreement", "trust"))
     return RunSettings(
         **(kinds | models),
-        hard_below=agreement.get("hard_below", Agreement().hard_below),
+        hard_below=agreement.get("hard_below", HARD_BELOW),
         unit=trust.get("unit", "frame"),
+        student_is_semantic="student" in rows and rows["student"].gives_instances is False,
     )
 
 
@@ -115,6 +118,8 @@ def remove_runs(context: Context, run_ids: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: no such run, it was reviewed, or a run is executing.
     """
+    from db.runs.garbage import delete_run
+
     with context.database.transaction() as session:
         ids = [latest_run(session, run_id).id for run_id in run_ids]
         for run_id in dict.fromkeys(ids):
@@ -130,6 +135,7 @@ def draw_frame(context: Context, run_id: str, frame_id: int, out: Path) -> str:
     """
     import cv2
 
+    from db.frames.instances import frame_instances
     from labeling.visualization.frames import draw_comparison
     from tasks.files import read_kept, write_file
 

@@ -15,7 +15,8 @@ from configs.errors import MaskmillError
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
 from configs.shipped import unused_calibration
-from labeling.segmenters.requirements import required_extras
+from labeling.runtime.hub import find_model
+from labeling.segmenters.requirements import all_blocks, hub_models, required_extras
 from labeling.storage.home import Home
 from labeling.structures.instances import ModelCard
 
@@ -26,6 +27,7 @@ _TIMEOUT_S = 3.0
 _EXTRAS = {
     "lite": ("onnxruntime", "ai-edge-litert"),
     "torch": ("torch", "torchvision"),
+    "transformers": ("torch", "torchvision", "transformers"),
     "train": ("torch", "lightning"),
     "review": ("label-studio-sdk",),
     "s3": ("s3fs",),
@@ -74,6 +76,7 @@ def run_checks(config: RunConfig, home: Path) -> list[CheckResult]:
     return [
         _device(config),
         *_libraries(config),
+        *_hub_models(config),
         *_models(config),
         _check("database", lambda: _database(home), "required"),
         _check("images", lambda: _images(home), "required"),
@@ -125,6 +128,17 @@ def _libraries(config: RunConfig) -> Iterator[CheckResult]:
         except PackageNotFoundError as exc:
             missing = f"{exc.name} is missing: pip install 'maskmill[{extra}]'"
             yield CheckResult(f"extra {extra}", False, missing, importance)
+
+
+def _hub_models(config: RunConfig) -> Iterator[CheckResult]:
+    """Look for each model on the hub of Hugging Face, so that all that are missing are named at once."""
+    for block in all_blocks(config):
+        for model, revision in hub_models(block):
+
+            def find(model: str = model, revision: str | None = revision) -> str:
+                return str(find_model(model, revision=revision).path)
+
+            yield _check(f"model {model}", find, "required")
 
 
 def _models(config: RunConfig) -> Iterator[CheckResult]:

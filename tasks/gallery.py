@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
 from db.frames.gallery import ReviewTask, review_task
-from db.frames.listing import FrameLine, frame_instances, frame_lines, frame_rows
+from db.frames.instances import frame_instances
+from db.frames.listing import FrameLine, frame_lines, frame_rows
 from db.frames.people import find_person
 from db.models.core import FrameRow
 from labeling.review.label_studio.credentials import read_credentials

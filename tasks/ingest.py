@@ -30,7 +30,8 @@ from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.file_types import has_pages_name
-from labeling.sources.source import FailedSource, FetchedSource, PassedOverCounter, SourceItem
+from labeling.sources.passed_over import PassedOverCounter
+from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.titles import source_title
 from labeling.video.gaps import find_gaps
 from labeling.video.images import count_images, find_levels, image_pixels

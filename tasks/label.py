@@ -27,8 +27,8 @@ from configs.errors import (
 from configs.models import RunConfig
 from db.connection.database import Database
 from db.models.core import ShardRow
+from db.runs.clips import shard_clip
 from db.runs.leases import holds_shard
-from db.runs.queries import shard_clip
 from db.runs.writes import fail_shard, store_shard
 from labeling.pipeline import label_shard
 from labeling.report.wording import count_name

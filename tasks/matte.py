@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from configs.errors import (
     ConfigError,
     MaskmillError,
     ModelError,
+    NoSuchPart,
     SourceError,
     SourceNotFound,
     StorageError,
@@ -139,8 +141,8 @@ def _matte(
     method: MatteMethod,
     check: Callable[[], None],
 ) -> MatteSummary:
-    started, clip = time.monotonic(), Clip(order.source.stem, order.source)
-    facts = probe_video(order.source)
+    started, facts = time.monotonic(), probe_video(order.source)
+    clip = _part_of(order, facts.duration_s)
     output = _output_of(order.settings)
     check_identity(order, teacher, method)
     if folder.read_json("identity.json") is None:
@@ -152,7 +154,8 @@ def _matte(
     matte = method.prepare(MatteWork(folder, clip, prepared, order.settings, check))
     speed = _stored_summary(done).frames_per_s if done else 0.0
     if not done:
-        total = round(float(facts.duration_s * facts.fps)) if facts.fps else 0
+        end_s = facts.duration_s if clip.end_s is None else min(clip.end_s, facts.duration_s)
+        total = round(float((end_s - clip.start_s) * facts.fps)) if facts.fps else 0
         replacement = open_replacement(order.settings.background)
         speed = _Work(folder, matte, replacement, total, check).matte()
     count = folder.frames_done()
@@ -171,6 +174,17 @@ def _matte(
     folder.remove(STATE)
     report_progress(folder, "done", count, count)
     return summary
+
+
+def _part_of(order: MatteOrder, duration_s: Fraction) -> Clip:
+    settings = order.settings
+    if settings.start_s >= duration_s:
+        raise NoSuchPart(
+            f"{order.source} is {float(duration_s):.2f} s long, and the part starts at {settings.start_s:g} s: give an "
+            "earlier --start"
+        )
+    end_s = None if settings.end_s is None else Fraction(str(settings.end_s))
+    return Clip(order.source.stem, order.source, Fraction(str(settings.start_s)), end_s)
 
 
 def check_identity(order: MatteOrder, teacher: Segmenter, method: MatteMethod) -> None:
@@ -196,8 +210,13 @@ def _identity(order: MatteOrder, teacher: Segmenter, method: MatteMethod) -> dic
         "file": order.source.name,
         "content": _fingerprint(order.source),
         "teacher": [teacher.card.name, teacher.card.weights_sha256, teacher.card.settings],
+        "part": [order.settings.start_s, order.settings.end_s] if _is_part(order.settings) else None,
         **method.identity(order.settings),
     }
+
+
+def _is_part(settings: MatteSettings) -> bool:
+    return settings.start_s > 0 or settings.end_s is not None
 
 
 def _fingerprint(path: Path) -> str:
@@ -291,7 +310,7 @@ def _write_page(
     for record in folder.frame_records():
         column = record["index"] * len(columns) // summary.frames
         columns[column] = max(columns[column], record["people"])
-        end_s, most = record["time_s"], max(most, record["people"])
+        end_s, most = record["time_s"] - order.settings.start_s, max(most, record["people"])
     names = [f"{order.folder.name}.{kind}" for kind in ALPHA_VIDEOS]
     page = MattePage(
         order.source.name,

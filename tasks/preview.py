@@ -12,7 +12,8 @@ from configs.models import RunConfig
 from db.models.core import RunRow, ShardRow
 from labeling.sources.expand import expand_sources
 from labeling.sources.folders import list_images
-from labeling.sources.source import FailedSource, PassedOver, PassedOverCounter, SourceItem
+from labeling.sources.passed_over import PassedOver, PassedOverCounter
+from labeling.sources.source import FailedSource, SourceItem
 from labeling.storage.home import Home
 from labeling.video.probe import probe_video
 from tasks.execution.context import has_database, open_context

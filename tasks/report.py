@@ -54,6 +54,11 @@ class RunReport:
         return refiners_in(self.models[role].settings)
 
     @property
+    def student_is_semantic(self) -> bool:
+        """Return whether the student gives one mask for all people."""
+        return "student" in self.models and self.models["student"].gives_instances is False
+
+    @property
     def stage_frames(self) -> dict[str, int | None]:
         """Frames that passed through a stage, where they are counted."""
         return {stage: self.summary.counts.get(name) for stage, name in STAGE_FRAMES.items()}

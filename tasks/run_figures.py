@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from configs.constants import HARD_BELOW
 from db.frames.histograms import iou_histogram
-from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frames
+from db.frames.listing import FrameLine, FrameQuery, list_frames
 from db.models.core import FrameRow, RunRow
 from db.runs.queries import RunSummary
 from labeling.report.charts import AgreementHistogram
 from labeling.report.wording import doubt_about_student, summary_sentence
 from labeling.storage.home import Home
-from labeling.structures.frames import RgbImage
-from labeling.structures.instances import Instance
-from tasks.files import read_kept
+
+if TYPE_CHECKING:
+    from labeling.structures.frames import RgbImage
+    from labeling.structures.instances import Instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +25,9 @@ class HardFrame:
     """A hard frame with its image and the masks of both models."""
 
     line: FrameLine
-    rgb: RgbImage
-    teacher: list[Instance]
-    student: list[Instance]
+    rgb: "RgbImage"
+    teacher: "list[Instance]"
+    student: "list[Instance]"
 
 
 def sentence_of(summary: RunSummary) -> str:
@@ -36,12 +39,17 @@ def sentence_of(summary: RunSummary) -> str:
 
 def agreement_histogram(session: Session, run: RunRow) -> AgreementHistogram:
     counts, both_empty = iou_histogram(session, run.id)
-    hard_below = run.config.get("agreement", {}).get("hard_below", 0.5)
+    hard_below = run.config.get("agreement", {}).get("hard_below", HARD_BELOW)
     return AgreementHistogram(tuple(counts), both_empty, hard_below)
 
 
 def hard_frames(session: Session, run_id: str, home: Home, *, limit: int) -> Iterator[HardFrame]:
     """Yield at most `limit` frames, hardest first, reading one image at a time."""
+    from db.frames.instances import (
+        frame_instances,  # only here: `maskmill status` needs neither masks nor OpenCV
+    )
+    from tasks.files import read_kept
+
     for line in list_frames(session, run_id, FrameQuery(hard_only=True, limit=limit)) if limit else ():
         frame = session.get_one(FrameRow, line.id)
         yield HardFrame(

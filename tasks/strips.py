@@ -9,7 +9,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
-from db.frames.listing import frame_instances, video_title
+from db.frames.instances import frame_instances
+from db.frames.listing import video_title
 from db.frames.people import PersonFrame, PersonKey, find_person, people_of_frames, person_frames
 from db.models.core import DecisionRow, FrameRow, VideoRow
 from labeling.comparison.iou import union_iou

@@ -38,12 +38,13 @@ def test_the_commands_of_the_page_write_what_its_table_lists(tmp_path: Path) -> 
     (tmp_path / "videos").mkdir()
     for name in ("interview.mp4", "videos/office.mp4", "walk.mp4", "handheld.mp4"):
         write_walk(tmp_path / name, frames=6)
+    write_walk(tmp_path / "talk.mp4", frames=24)
     Image.new("RGB", (64, 48), "brown").save(tmp_path / "office.jpg")
     commands = [
         shlex.split(line, comments=True)
         for line in "".join(re.findall(r"```sh\n(.*?)```", PAGE, re.S)).splitlines()
     ]
-    assert [command[0] for command in commands] == ["pip", *["maskmill"] * 4]
+    assert [command[0] for command in commands] == ["pip", *["maskmill"] * 5]
     for _, *arguments in commands[1:]:
         small = ["moving.yaml", "temporal.onnx"] if "moving" in arguments else ["walker.yaml", "tiny.onnx"]
         result = CliRunner().invoke(app, [*arguments, "--config", small[0], "--weights", small[1]])
@@ -58,4 +59,5 @@ def test_the_commands_of_the_page_write_what_its_table_lists(tmp_path: Path) -> 
     assert (tmp_path / "mattes" / "office" / "composite.mp4").is_file()
     assert (tmp_path / "mattes" / "interview" / "report.html").is_file()
     assert (tmp_path / "mattes" / "handheld" / "matte.json").is_file()
+    assert len(list((tmp_path / "mattes" / "talk" / "alpha").iterdir())) == 4, "of 2.4 s, from 2 s on"
     assert not (tmp_path / "mattes" / "handheld" / "plate.png").exists()

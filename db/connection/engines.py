@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from configs.errors import ConfigError, DiskFull
 from labeling.text.json_text import read_json
@@ -80,6 +79,8 @@ def _raise_disk_full(context: Any) -> None:
 
 def _reconnect_after_restart(engine: Engine) -> None:
     """Retry a failed connect for `RESTART_S`, if an earlier one succeeded."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed  # loads asyncio
+
     connected_before = threading.Event()
 
     def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:

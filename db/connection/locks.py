@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
@@ -42,6 +41,8 @@ def _advisory_lock(engine: Engine, name: str) -> Iterator[bool]:
 @contextmanager
 def _file_lock(engine: Engine, name: str) -> Iterator[bool]:
     """Hold a lock on a file beside the SQLite database, which the system releases with the process."""
+    from filelock import FileLock, Timeout  # loads asyncio
+
     path = _lock_path(engine, name)
     lock = FileLock(path, thread_local=False)
     try:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from more_itertools import unique_everseen
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from configs.categories import PERSON
 from db.models.core import AgreementRow
-from db.models.datasets import DatasetRow, DatasetSplitRow, DatasetVersionRow
+from db.models.datasets import DatasetRow, DatasetSplitRow, DatasetVersionRow, LabelRow
 from db.sql.reading import select_by_ids
 
 
@@ -23,6 +24,16 @@ def train_videos(session: Session, names: Iterable[str]) -> set[str]:
         DatasetSplitRow.name.in_(list(names)), DatasetSplitRow.split == "train"
     )
     return set(session.scalars(query.distinct()))
+
+
+def smallest_people(session: Session, labels_ids: Iterable[str]) -> dict[str, int]:
+    """Return the area in pixels of the smallest person of each of these `frame_labels`; those without people are left out."""
+    of_people = select(LabelRow.labels_id, func.min(LabelRow.area_px)).where(
+        LabelRow.category == PERSON, LabelRow.area_px > 0
+    )
+    return dict(
+        select_by_ids(session, of_people.group_by(LabelRow.labels_id), LabelRow.labels_id, labels_ids)
+    )
 
 
 def causes_of(

@@ -4,12 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
-from db.models.core import AgreementRow, DecisionRow, FrameRow, InstanceRow, ShardRow
+from db.models.core import AgreementRow, DecisionRow, FrameRow, InstanceRow, ShardRow, TrackRow
 from db.sql.reading import select_by_ids
+from labeling.text.figures import count_of
 
 _SHOWN_DIGITS = 8
 """Digits of a video's id in `PersonKey.text`."""
@@ -58,7 +59,7 @@ def find_person(session: Session, run_id: str, text: str) -> PersonKey:
         .distinct()
     ).all()
     if len(videos) != 1:
-        what = f"{len(videos)} videos" if videos else "no video"
+        what = count_of(len(videos), "video") if videos else "no video"
         raise ConfigError(f"--person {text!r}: the ids of {what} of the run begin with {found[1]!r}")
     key = PersonKey(videos[0], int(found[2]))
     if session.execute(_instances(run_id, key).limit(1)).first() is None:
@@ -102,3 +103,16 @@ def _instances(run_id: str, key: PersonKey) -> Select[Any]:
         .where(FrameRow.video_id == key.video_id, InstanceRow.run_id == run_id)
         .where(InstanceRow.role == "teacher", InstanceRow.track_id == key.track_id)
     )
+
+
+def count_people(session: Session, run_id: str) -> int:
+    """Return how many people of all videos of a run have a track of at least two frames."""
+    people = (
+        select(ShardRow.video_id, TrackRow.track_id)
+        .join(ShardRow, ShardRow.id == TrackRow.shard_id)
+        .where(TrackRow.run_id == run_id)
+        .group_by(ShardRow.video_id, TrackRow.track_id)
+        .having(func.sum(TrackRow.frames) > 1)
+        .subquery()
+    )
+    return session.scalar(select(func.count()).select_from(people)) or 0

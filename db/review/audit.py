@@ -7,6 +7,7 @@ sent for it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -15,7 +16,9 @@ from db.models.core import DecisionRow, FrameRow, InstanceRow
 from db.models.review import ConsensusRow, ReviewedInstanceRow, ReviewRow
 from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
-from labeling.structures.masks import Mask, iou_matrix
+
+if TYPE_CHECKING:
+    from labeling.structures.masks import Mask
 
 GOOD_FROM = 0.8
 """IoU with the reviewer's mask from which an accepted mask is good, as in a calibration."""
@@ -135,6 +138,8 @@ def _queued_sample(session: Session, run_id: str) -> list[int]:
 
 def _judge(session: Session, instance_ids: Sequence[int]) -> list[bool]:
     """Return whether each mask is good, of those whose frames have a usable consensus."""
+    from labeling.structures.masks import Mask, iou_matrix  # only here: most homes have no audit
+
     query = select(InstanceRow.id, InstanceRow.frame_id, InstanceRow.rle, FrameRow).join(
         FrameRow, FrameRow.id == InstanceRow.frame_id
     )
@@ -148,8 +153,10 @@ def _judge(session: Session, instance_ids: Sequence[int]) -> list[bool]:
     return judged
 
 
-def _reviewed_masks(session: Session, frame_ids: Sequence[int]) -> dict[int, list[Mask]]:
+def _reviewed_masks(session: Session, frame_ids: Sequence[int]) -> "dict[int, list[Mask]]":
     """Return the masks of the consensus by frame, of frames with a usable one; a frame may have none."""
+    from labeling.structures.masks import Mask
+
     usable = (
         select(FrameRow, ConsensusRow.annotation_id)
         .join(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.frames.listing import role_instances, to_instance, video_title
+from db.frames.instances import role_instances, to_instance
+from db.frames.listing import video_title
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow, VideoRow
 from db.models.review import ReviewRow
 from db.review.propagation import shown_propagations, with_carried_masks

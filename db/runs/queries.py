@@ -1,16 +1,14 @@
 """Reads runs, sources and shards; frames are in `db.frames.listing`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
 
 from more_itertools import map_reduce
 from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session
 
+from configs.constants import RUN_ID_LENGTH
 from configs.errors import ConfigError, NoRunYet
-from configs.models import RUN_ID_LENGTH
 from db.models.core import (
     DecisionRow,
     FrameRow,
@@ -28,8 +26,7 @@ from db.models.core import (
 from db.runs.leases import in_order, leased_by_others
 from db.runs.overview import run_work, video_works
 from db.sql.reading import count_rows, select_by_ids
-from labeling.sources.source import PassedOver
-from labeling.structures.frames import Clip, ImageFile
+from labeling.sources.passed_over import PassedOver
 from labeling.structures.reasons import reason_texts
 
 FAILED_FRAME = "model_output"
@@ -187,24 +184,6 @@ def shard_progress(session: Session, run_id: str) -> tuple[int, int]:
     )
     by_state: dict[str, int] = dict(rows.tuples().all())
     return sum(by_state.values()) - by_state.get("planned", 0), sum(by_state.values())
-
-
-def shard_clip(session: Session, shard: ShardRow, locate: Callable[[str], Path]) -> Clip:
-    """Return the part of a video that a shard covers; `locate` gives the file of a stored path."""
-    video = session.get_one(VideoRow, shard.video_id)
-    if video.kind == "video":
-        end = None if shard.end_ms is None else Fraction(shard.end_ms, 1000)
-        gaps = tuple((Fraction(start, 1000), Fraction(stop, 1000)) for start, stop in video.gaps or ())
-        return Clip(video.id, locate(video.path), Fraction(shard.start_ms, 1000), end, gaps=gaps)
-    query = select(ImageRow).where(ImageRow.video_id == video.id, ImageRow.position >= shard.start_ms)
-    if shard.end_ms is not None:
-        query = query.where(ImageRow.position < shard.end_ms)
-    images = session.scalars(query.order_by(ImageRow.position))
-    files = (ImageFile(image.position, locate(image.path), image.name) for image in images)
-    levels = None
-    if video.black_level is not None and video.white_level is not None:
-        levels = (video.black_level, video.white_level)
-    return Clip(video.id, images=tuple(files), levels=levels)
 
 
 def summarize_run(session: Session, run: RunRow) -> RunSummary:

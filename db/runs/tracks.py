@@ -153,16 +153,3 @@ def _renumber(
     )
     renumbered = case(changes, value=InstanceRow.track_id, else_=InstanceRow.track_id)
     session.execute(instances.values(track_id=renumbered).execution_options(synchronize_session=False))
-
-
-def count_people(session: Session, run_id: str) -> int:
-    """Return how many people of all videos of a run have a track of at least two frames."""
-    people = (
-        select(ShardRow.video_id, TrackRow.track_id)
-        .join(ShardRow, ShardRow.id == TrackRow.shard_id)
-        .where(TrackRow.run_id == run_id)
-        .group_by(ShardRow.video_id, TrackRow.track_id)
-        .having(func.sum(TrackRow.frames) > 1)
-        .subquery()
-    )
-    return session.scalar(select(func.count()).select_from(people)) or 0

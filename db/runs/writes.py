@@ -34,7 +34,8 @@ from db.runs.tracks import lock_tracks, store_tracks
 from db.sql.columns import box_columns, keypoints_column, mask_columns, mismatches_column, occupancy_column
 from db.sql.reading import PAGE
 from db.sql.upsert import upsert
-from labeling.sources.source import FailedSource, PassedOver, SourceItem
+from labeling.sources.passed_over import PassedOver
+from labeling.sources.source import FailedSource, SourceItem
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.records import LabeledFrame, LabeledShard, ShardNote
 

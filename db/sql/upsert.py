@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, select
 from sqlalchemy import table as any_table
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.models.core import Base
@@ -28,6 +27,8 @@ def upsert(
     """
     if not rows:
         return
+    from sqlalchemy.dialects import postgresql, sqlite  # only here: commands that read need neither
+
     target: Table = table.__table__  # type: ignore[assignment]  # every mapped class has one
     connection = session.connection()
     is_postgres = connection.dialect.name == "postgresql"

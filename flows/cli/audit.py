@@ -53,6 +53,7 @@ def audit(
         raise ConfigError(f"--to {to} is a file: name a folder")
     with working("auditing", enabled=not as_json) as update, open_mask_file() as masks:
         from labeling.storage.home import Home
+        from labeling.text.figures import count_of
         from tasks.audit import audit_files, draw_audit, name_files
 
         found = audit_files(
@@ -63,7 +64,7 @@ def audit(
             config_name=config,
             person_category=person_category or [],
             min_similarity=min_similarity,
-            report=lambda done: update(f"auditing: {done} images", done, None),
+            report=lambda done: update(f"auditing: {count_of(done, 'image')}", done, None),
         )
         update("drawing", 0, None)
         page = draw_audit(found, masks, top=top)

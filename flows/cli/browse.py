@@ -5,7 +5,7 @@ import webbrowser
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from flows.cli.console import (
     format_cell,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from tasks.execution.context import Context
 
 HARD = "hard"
 """Both decisions about hard frames."""
@@ -196,17 +199,22 @@ def show(
 
 def open_report(run: RunOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Write the report of a run into the home and open it in the browser; print its path where there is none."""
-    from db.runs.queries import latest_run
     from flows.home import existing_context
     from tasks.report import write_report
 
     context = existing_context(home)
-    with context.database.session() as session:
-        run_id = latest_run(session, run).id
-    out = context.home.root / "reports" / f"{run_id}.html"
-    write_report(context, run_id, out, hardest=24)
+    out = report_file(context, run)
+    write_report(context, run, out, hardest=24)
     is_shown = not as_json and has_display() and webbrowser.open(out.as_uri())
     emit({"file": out}, lambda: typer.echo(f"opened {out}" if is_shown else out), as_json=as_json)
+
+
+def report_file(context: "Context", run: str | None) -> Path:
+    """Return where the home keeps the report of a run."""
+    from db.runs.queries import latest_run
+
+    with context.database.session() as session:
+        return context.home.root / "reports" / f"{latest_run(session, run).id}.html"
 
 
 def has_display() -> bool:
@@ -217,7 +225,13 @@ def has_display() -> bool:
 
 
 def report(
-    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="HTML file to write.")],
+    out: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[OUT.html]",
+            help="HTML file to write. Without it: in `reports` of the home, named by the run.",
+        ),
+    ] = None,
     hardest: Annotated[int, typer.Option(min=0, help="Number of frames on the contact sheet.")] = 24,
     run: RunOption = None,
     home: HomeOption = DEFAULT_HOME,
@@ -227,5 +241,7 @@ def report(
     from flows.home import existing_context
     from tasks.report import write_report
 
-    write_report(existing_context(home), run, out, hardest=hardest)
+    context = existing_context(home)
+    out = out or report_file(context, run)
+    write_report(context, run, out, hardest=hardest)
     emit({"file": out}, lambda: typer.echo(out), as_json=as_json)

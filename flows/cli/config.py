@@ -2,15 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from configs.errors import ConfigError
 from flows.cli.console import Commands, JsonOption, SetOption, chosen_config, emit
-
-if TYPE_CHECKING:
-    from labeling.segmenters.network_files import Kind
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Show configs, and start one of your own.")
 SCHEMA = "maskmill-schema.json"
@@ -22,27 +19,24 @@ base: {base}
 
 # The network that you deploy. `maskmill try {file} IMAGE` shows what it sees.
 student: {student}
+
+# Folder that is searched for weights before the cache; `maskmill models list` shows what is found.
+# weights_dir: weights
 """
 _OWN = """
   kind: {kind}
   path: {path}
-  input_hw: {input_hw}  # height and width of the network's input
+  input_hw: {input_hw}  # {source}
   output: probability   # or logits, class_map"""
 _HINT = """
 # Your own network instead, an .onnx, .tflite or TorchScript file:
 # student:
-#   kind: onnx
+#   kind: onnx            # or litert for .tflite, torchscript for .pt
 #   path: student.onnx
-#   input_hw: [256, 256]
+#   output: probability   # or logits, class_map
 """
 _USUAL_HW = (256, 256)
-_KINDS: dict[str, "Kind"] = {
-    ".onnx": "onnx",
-    ".tflite": "litert",
-    ".pt": "torchscript",
-    ".pth": "torchscript",
-    ".ts": "torchscript",
-}
+_GUESS = "a guess, as the file names no size: write the height and width that it was trained with"
 
 
 @app.command()
@@ -103,24 +97,24 @@ def init(
 def _student(base: str, network: Path | None) -> str:
     """Return the YAML value of the student: a network file, or the base's own in its short form."""
     from configs.load import load_tree
+    from configs.segmenters import NETWORK_KINDS
 
     if network is None:
         block = load_tree(base)["student"]
         values = [str(value) for key, value in block.items() if key != "kind"]
         return ":".join([block["kind"], *values[:1]])
-    kind = _KINDS.get(network.suffix.lower())
+    kind = NETWORK_KINDS.get(network.suffix.lower())
     if kind is None:
-        raise ConfigError(f"--student {network}: name a file that ends with {', '.join(_KINDS)}")
-    return _OWN.format(
-        kind=kind, path=json.dumps(str(network.absolute())), input_hw=_input_size(kind, network)
-    )
-
-
-def _input_size(kind: "Kind", network: Path) -> list[int]:
-    """Return the height and width that a network file declares; a usual size where it takes any, or cannot be read."""
+        raise ConfigError(f"--student {network}: name a file that ends with {', '.join(NETWORK_KINDS)}")
     from labeling.segmenters.network_files import declared_input_hw
 
-    return list(declared_input_hw(kind, network) or _USUAL_HW)
+    declared = declared_input_hw(kind, network)
+    return _OWN.format(
+        kind=kind,
+        path=json.dumps(str(network.absolute())),
+        input_hw=list(declared or _USUAL_HW),
+        source="height and width of the network's input, from its file" if declared else _GUESS,
+    )
 
 
 @app.command()

@@ -18,7 +18,7 @@ from configs.errors import ConfigError, ExportError, MaskmillError, ModelError, 
 
 if TYPE_CHECKING:
     from db.runs.queries import Failure
-    from labeling.sources.source import PassedOver
+    from labeling.sources.passed_over import PassedOver
 
 
 class Exit(IntEnum):
@@ -33,6 +33,8 @@ class Exit(IntEnum):
     """Done, except for the sources listed."""
     NOTHING_READ = 4
     """Every source failed or held nothing readable."""
+    INTERRUPTED = 130
+    """Ctrl-C, as for any program of a shell."""
 
 
 DEFAULT_HOME = Path(".maskmill")
@@ -45,7 +47,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="NAME|FILE",
-        help="default, lite, lite-heavy, moving, offline, surveillance, or a YAML file.",
+        help="best, default, lite, lite-heavy, moving, offline, surveillance, or a YAML file.",
     ),
 ]
 AnyConfigOption = Annotated[
@@ -53,7 +55,7 @@ AnyConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="NAME|FILE",
-        help="default, lite, lite-heavy, moving, offline, surveillance, or a YAML file. Without it: the best preset whose parts "
+        help="best, default, lite, lite-heavy, moving, offline, surveillance, or a YAML file. Without it: the best preset whose parts "
         "are installed.",
     ),
 ]
@@ -113,7 +115,14 @@ def _handle_errors() -> Iterator[None]:
             raise
         _print_json_error("usage", error.format_message())
         raise typer.Exit(Exit.WRONG_USE) from error
-    except (typer.Exit, typer.Abort):
+    except KeyboardInterrupt as error:
+        typer.echo("\nstopped", err=True)
+        raise typer.Exit(Exit.INTERRUPTED) from error
+    except typer.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # at a question
+            raise typer.Exit(Exit.INTERRUPTED) from error
+        raise
+    except typer.Exit:
         raise
     except Exception as error:
         if (full := _disk_full(error)) is None:

@@ -95,6 +95,8 @@ def _show_created(created: "CreatedDataset") -> None:
     for name in ("train", "val", "test"):
         if name not in made.splits and not made.is_frozen:
             typer.echo(f"note: no frame is in {name}")
+    if created.untested and "test" in made.splits:
+        typer.echo(f"note: no frame in test has {' or '.join(created.untested)}; see `maskmill dataset card`")
     print_next(f"maskmill dataset export {made.name} dataset/", f"maskmill dataset show {made.name}")
 
 
@@ -275,6 +277,7 @@ def remove(
 ) -> None:
     """Delete a dataset with all its versions and splits. Exported files stay."""
     from flows.home import existing_context
+    from labeling.text.figures import count_of
     from tasks.datasets.remove import remove_dataset
 
     context = existing_context(home)
@@ -283,6 +286,6 @@ def remove(
     removed = remove_dataset(context, name)
     emit(
         {"removed": name, "versions": removed},
-        lambda: typer.echo(f"deleted {removed} versions"),
+        lambda: typer.echo(f"deleted {count_of(removed, 'version')}"),
         as_json=as_json,
     )

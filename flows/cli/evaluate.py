@@ -99,8 +99,8 @@ def _print(evaluation: "Evaluation") -> None:
 
 def _print_tables(tables: "Iterable[FigureTable]") -> None:
     for table in tables:
-        rows = ((name, *map(format_cell, values)) for name, values in table.rows)
-        print_table((table.title, *table.columns), rows)
+        if rows := [(name, *map(format_cell, values)) for name, values in table.rows]:
+            print_table((table.title, *table.columns), rows)
 
 
 def _print_sets(sets: "dict[str, SetSummary]") -> None:
@@ -146,7 +146,7 @@ def _print_sets(sets: "dict[str, SetSummary]") -> None:
 
 
 def _print_people(role: str, sets: "Mapping[str, PersonMetrics | None]") -> None:
-    """Print matches per person; nothing where ground truth or model does not separate people."""
+    """Print matches per person; a line instead where ground truth or model does not separate people."""
     rows = [
         (name, *map(format_cell, (*_of(one.masks), *_of(one.boxes)))) for name, one in sets.items() if one
     ]
@@ -154,6 +154,10 @@ def _print_people(role: str, sets: "Mapping[str, PersonMetrics | None]") -> None
         figures = ("missed", "recall", "precision")
         columns = ("masks of", "IoU", *figures, "boxes of", "IoU", *figures)
         print_table((f"{role}, per person", *columns), rows)
+    else:
+        typer.echo(
+            f"{role}, per person: none, because the {role} or the ground truth does not separate people"
+        )
 
 
 def _of(found: "DetectionMetrics | None") -> Sequence[object]:
@@ -163,4 +167,10 @@ def _of(found: "DetectionMetrics | None") -> Sequence[object]:
 def _print_rows(
     columns: Sequence[str], sets: "dict[str, SetSummary]", row_of: "Callable[[SetSummary], Sequence[object]]"
 ) -> None:
-    print_table(columns, ((name, *map(format_cell, row_of(one))) for name, one in sets.items()))
+    """Print the sets that have one of these figures; a line instead of the table if none has."""
+    found = {name: row_of(one) for name, one in sets.items()}
+    rows = [(name, *map(format_cell, values)) for name, values in found.items() if any(values)]
+    if rows:
+        print_table(columns, rows)
+    else:
+        typer.echo(f"{columns[0]}: none")

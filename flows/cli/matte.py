@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from configs.errors import Interrupted, SourceNotFound
+from configs.errors import ConfigError, Interrupted, SourceNotFound
 from flows.cli.console import (
     DEFAULT_HOME,
     Exit,
@@ -64,6 +64,13 @@ def matte(
             metavar="FILE", help="A network of `maskmill train matting` or `temporal`, not the shipped one."
         ),
     ] = None,
+    start: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Cut out only the part that starts here.")
+    ] = 0.0,
+    end: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0, help="The part ends here; default: the whole rest."),
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -73,8 +80,15 @@ def matte(
     from labeling.sources.expand import is_missing_path
 
     run_config = load_config(config, changes or [])
+    if end is not None and end <= start:
+        raise ConfigError(f"--end {end:g} is not after --start {start:g}: give the part in seconds")
     settings = MatteSettings(
-        background=background, format=output_format.value, camera=run_config.camera, weights=weights
+        background=background,
+        format=output_format.value,
+        camera=run_config.camera,
+        weights=weights,
+        start_s=start,
+        end_s=end,
     )
     if all(map(is_missing_path, videos)):  # before the seconds that Prefect takes to start
         raise SourceNotFound(
@@ -136,5 +150,7 @@ def _print(summaries: "Sequence[MatteSummary]") -> None:
         typer.echo("")
         print_table(("failed", "why", "what to do"), failed)
     for summary in done:
+        if summary.frames and not summary.frames_with_people:
+            warn(f"{Path(summary.source).name}: no person was found, so all of it is background")
         for warning in summary.warnings:
             warn(f"{Path(summary.source).name}: {warning}")

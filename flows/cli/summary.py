@@ -51,7 +51,7 @@ def print_summary(summary: "RunSummary", *, as_json: bool, settings: str = "") -
     if summary.shards_pending:
         left = f"{count_of(summary.shards_pending, 'part')} of the videos left"
         typer.echo(
-            f"\nrunning: {left}"
+            f"\nrunning, or stopped less than a minute ago: {left}"
             if summary.shards_leased
             else f"\nnot finished ({left}): run the same command again"
         )

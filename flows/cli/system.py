@@ -59,11 +59,14 @@ def fetch_models(
     """Download weights into the cache and check their SHA-256; a preset stands for all it requires."""
     from configs.load import load_config
     from configs.trees import PRESETS
+    from labeling.segmenters.requirements import find_hub_models
     from labeling.segmenters.weights import find_weights, needed_weights
 
-    requested = {name: needed_weights(load_config(name)) if name in PRESETS else [name] for name in names}
+    presets = {name: load_config(name) for name in names if name in PRESETS}
+    requested = {name: needed_weights(presets[name]) if name in presets else [name] for name in names}
     models = dict.fromkeys(chain.from_iterable(requested.values()))
     fetched = {model: find_weights(model, weights_dir) for model in models}
+    fetched |= {found.name: found.path for config in presets.values() for found in find_hub_models(config)}
 
     def show() -> None:
         for model, path in fetched.items():
@@ -90,12 +93,13 @@ def recover(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
     """Free the shards of runs whose process is gone, and set those runs to Crashed in Prefect."""
     from flows.deployment.recovery import recover_now
     from flows.home import existing_home
+    from labeling.text.figures import count_of
 
     expired = recover_now(existing_home(home))
 
     def show() -> None:
         for lease in expired:
-            typer.echo(f"{lease.host} has crashed; {lease.shards} shards are free for the next run")
+            typer.echo(f"{lease.host} has crashed; {count_of(lease.shards, 'shard')} left to the next run")
         if not expired:
             typer.echo("no run has crashed")
 

@@ -57,6 +57,9 @@ def _on_signal(signum: signal.Signals) -> Iterator[None]:
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
-    typer.echo("\nstopped; finished work is kept: run the same command again to continue", err=True)
+    typer.echo(
+        "\nstopped: finished parts of the videos are kept, and the part in work is done again by the same command",
+        err=True,
+    )
     kill_temporary_server()
     os._exit(SIGNAL_BASE + signum)

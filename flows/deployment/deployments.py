@@ -96,7 +96,7 @@ def _circle_parameters(spec: DeploymentSpec) -> dict[str, Any]:
 
 def _promote_parameters(spec: DeploymentSpec) -> dict[str, Any]:
     circle = spec.config.circle
-    return {"student": "latest", "on": circle.on if circle else ""}
+    return {"student": "latest", "on": circle.frozen if circle else ""}
 
 
 SCHEDULED_FLOWS = (

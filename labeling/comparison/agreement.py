@@ -88,6 +88,7 @@ def _join(parts: Sequence[tuple[str, _Positions, FrameAgreement]]) -> FrameAgree
         mismatches=tuple(sorted(mismatches, key=lambda m: (causes.index(m.cause), m.teacher, m.student))),
         symmetric_difference_share=min(1.0, sum(one.symmetric_difference_share for one in agreements)),
         category_ious=tuple((category, one.iou) for category, _, one in parts),
+        student_is_semantic=any(one.student_is_semantic for one in agreements),
     )
 
 
@@ -123,6 +124,7 @@ def _compare(
         matches=matches,
         mismatches=mismatches,
         symmetric_difference_share=symmetric_difference_share(*unions),
+        student_is_semantic=student_is_semantic,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from configs.errors import ConfigError
 from labeling.datasets.records import DatasetFrame
 from labeling.datasets.versions.query import TextCondition
+from labeling.text.figures import count_of
 
 _UNKNOWN = "not stated"
 
@@ -46,5 +47,5 @@ class LicenseFilter:
             return []
         licenses = ", ".join(f"{name}: {count}" for name, count in self._left_out.most_common())
         return [
-            f"{self._left_out.total()} frames were left out, their license is none of {', '.join(self._patterns)} ({licenses})"
+            f"{count_of(self._left_out.total(), 'frame')} left out, whose license is none of {', '.join(self._patterns)} ({licenses})"
         ]

@@ -15,6 +15,7 @@ from configs.errors import ExportError
 from labeling.storage.object_store import ObjectStore
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
 from labeling.structures.masks import BoxXywh, Mask
+from labeling.text.figures import count_of
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -150,7 +151,7 @@ def _find_fault(instance: DatasetInstance, size_hw: tuple[int, int]) -> str | No
     if not math.isfinite(instance.score + x + y + w + h):
         return f"the score is {instance.score}, the box {instance.box_xywh}; label this frame again"
     if instance.keypoints is not None and len(instance.keypoints) != len(COCO_KEYPOINTS):
-        return f"{len(instance.keypoints)} keypoints, COCO has {len(COCO_KEYPOINTS)}"
+        return f"{count_of(len(instance.keypoints), 'keypoint')}, COCO has {len(COCO_KEYPOINTS)}"
     return None
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from configs.errors import DiskFull, ExportError
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore
+from labeling.text.figures import count_of
 
 MARKER = ".maskmill-export.json"
 _WRITING = ".maskmill-writing"
@@ -219,7 +220,7 @@ class ImageFolder(ImageTarget):
     def notes(self) -> list[str]:
         if not self._unlinkable:
             return []
-        return [f"{self._unlinkable} images were copied: they cannot be hard-linked to this folder"]
+        return [f"{count_of(self._unlinkable, 'image')} copied: hard links to this folder are not possible"]
 
 
 def _fetch(store: ObjectStore, image: str, target: Path) -> None:

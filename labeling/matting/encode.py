@@ -27,6 +27,7 @@ from labeling.storage.atomic import WRITING_PREFIX, storage_errors
 from labeling.structures.frames import Clip, RgbImage
 from labeling.video.containers import open_video
 from labeling.video.decode import decode_clip
+from labeling.video.encode import state_colors
 from labeling.video.timestamps import read_timeline
 
 TIME_BASE = Fraction(1, 90_000)
@@ -94,8 +95,9 @@ def write_composite(
             if video is None:
                 video = _add_h264(container, image.shape[:2])
                 sound.add_stream()
-            video.write(av.VideoFrame.from_ndarray(_even(image), format="rgb24"), decoded.t)
-            sound.write_until(decoded.t)
+            at_s = decoded.t - clip.start_s
+            video.write(av.VideoFrame.from_ndarray(_even(image), format="rgb24"), at_s)
+            sound.write_until(at_s)
             preview.add(index, frame, image)
             each(index + 1)
         if video:
@@ -115,7 +117,7 @@ def write_alpha_video(clip: Clip, folder: MatteFolder, kind: str, count: int, ea
         for index, decoded in enumerate(islice(decode_clip(clip), count)):
             rgba = np.dstack([folder.read_rgb("foreground", index), folder.read_alpha(index)])
             video = video or _VideoWriter(container, encoding, rgba.shape[:2])
-            video.write(av.VideoFrame.from_ndarray(_even(rgba), format="rgba"), decoded.t)
+            video.write(av.VideoFrame.from_ndarray(_even(rgba), format="rgba"), decoded.t - clip.start_s)
             each(index + 1)
         if video:
             video.end()
@@ -199,7 +201,7 @@ class _VideoWriter:
         stream.pix_fmt, stream.time_base = encoding.pixel_format, TIME_BASE
         stream.codec_context.time_base = TIME_BASE
         if encoding.colorspace is not None:
-            stream.codec_context.colorspace = encoding.colorspace
+            state_colors(stream.codec_context)
         self._container, self._encoding = container, encoding
         self._stream: VideoStream = stream
         self._last = -1
@@ -240,7 +242,9 @@ class _Sound:
         track = next((s for s in self._source.streams.audio if cast(object, s.codec_context)), None)
         if track is not None:
             timeline = read_timeline(clip.path)
-            self._frames = self._decode(track, (timeline.origin or 0) * timeline.time_base)
+            origin_s = (timeline.origin or 0) * timeline.time_base + clip.start_s
+            length_s = None if clip.end_s is None else clip.end_s - clip.start_s
+            self._frames = self._decode(track, origin_s, length_s)
         self._next = next(self._frames, None)
 
     def __enter__(self) -> "_Sound":
@@ -273,8 +277,10 @@ class _Sound:
         for part in self._resampler.resample(frame):
             self._container.mux(self._stream.encode(part))
 
-    def _decode(self, track: AudioStream, start_s: Fraction) -> Iterator[tuple[Fraction, av.AudioFrame]]:
-        """Yield sound with its times relative to the first frame of the video; what lies before is cut off.
+    def _decode(
+        self, track: AudioStream, start_s: Fraction, length_s: Fraction | None
+    ) -> Iterator[tuple[Fraction, av.AudioFrame]]:
+        """Yield sound with its times relative to the start of the clip; what lies before and behind it is cut off.
 
         Packets that do not decode are left out. A track that changes its format ends there.
         """
@@ -287,6 +293,8 @@ class _Sound:
             if form != first:
                 return
             at_s = frame.pts * frame.time_base - start_s
+            if length_s is not None and at_s >= length_s:
+                return
             if at_s >= 0:
                 frame.pts = round(at_s / frame.time_base)
                 yield at_s, frame

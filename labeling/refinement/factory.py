@@ -9,8 +9,11 @@ from configs.refinement import (
     FlowSmoothingBlock,
     GuidedFilterBlock,
     MattingRefineBlock,
+    NetworkBlock,
     RefineBlock,
     SamBlock,
+    VitMatteBlock,
+    VitPoseBlock,
 )
 from labeling.refinement.protocol import Refiner
 
@@ -40,11 +43,26 @@ def make_refiner(block: RefineBlock, *, device: str = "cpu") -> Refiner:
             from labeling.refinement.flow_smoothing import FlowSmoothingRefiner
 
             return FlowSmoothingRefiner(block)
+        case SamBlock() | VitMatteBlock() | VitPoseBlock():
+            _require(block.kind, "transformers", "torch", "torchvision", "transformers")
+            return _make_network(block, device=device)
+    assert_never(block)
+
+
+def _make_network(block: NetworkBlock, *, device: str) -> Refiner:
+    match block:
         case SamBlock():
-            _require("sam", "transformers", "torch", "torchvision", "transformers")
             from labeling.refinement.sam import SamRefiner
 
             return SamRefiner(block, device=device)
+        case VitMatteBlock():
+            from labeling.refinement.vitmatte import VitMatteRefiner
+
+            return VitMatteRefiner(block, device=device)
+        case VitPoseBlock():
+            from labeling.refinement.vitpose import VitPoseRefiner
+
+            return VitPoseRefiner(block, device=device)
     assert_never(block)
 
 

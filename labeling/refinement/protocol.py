@@ -16,8 +16,8 @@ class Refiner(Protocol):
     """Replaces the masks of instances by better masks of the same people.
 
     `refine` returns the instances of each frame in the same order; people whom it adds come after them. It changes
-    `mask`, or, where it cannot improve a mask, sets `not_refined` to the reason. An empty mask, or one that overlaps little
-    with the mask before, is not accepted: the caller keeps the mask before it.
+    `mask`, and may change `keypoints` and `score`; where it cannot improve a mask, it sets `not_refined` to the reason.
+    An empty mask, or one that overlaps little with the mask before, is not accepted: the caller keeps the instance before.
 
     >>> import cv2, numpy as np
     >>> from dataclasses import replace

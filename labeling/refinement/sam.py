@@ -3,22 +3,19 @@
 Kirillov et al., "Segment Anything", 2023; Ravi et al., "SAM 2: Segment Anything in Images and Videos", 2024.
 """
 
-import json
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from configs.errors import ConfigError
 from configs.refinement import SamBlock
+from labeling.refinement.pretrained import load_network
 from labeling.refinement.protocol import StatelessRefiner
-from labeling.runtime.hub import ModelFolder, find_model, load_pretrained, read_pretrained
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.masks import Mask
+from labeling.structures.masks import Mask, iou_matrix
 
 Point = tuple[float, float]
 _IGNORED = -10
@@ -29,17 +26,13 @@ class SamRefiner(StatelessRefiner):
     """A promptable network on `device`; an image is encoded once for all its people."""
 
     def __init__(self, block: SamBlock, *, device: str) -> None:
-        self._block, self._device = block, device
-        self._folder = find_model(block.model, revision=block.revision)
-        model, self._processor = _load(block, self._folder)
-        self._model = model.to(device).eval()
+        self._block = block
+        expected = "a model that takes boxes: SAM, SAM 2, EdgeTAM or SAM 3's tracker"
+        self._network = load_network(block, _classes, device=device, expected=expected)
 
     @property
     def card(self) -> ModelCard:
-        settings = self._block.model_dump(mode="json", exclude={"kind", "model", "revision"})
-        return ModelCard(
-            self._block.kind, self._folder.name, self._folder.sha256, json.dumps(settings, sort_keys=True)
-        )
+        return self._network.card
 
     def refine(
         self, frames: Sequence[Frame], instances: Sequence[Sequence[Instance]]
@@ -52,26 +45,33 @@ class SamRefiner(StatelessRefiner):
         return [self._judge(one, *next(drawn)) if one.mask else one for one in people]
 
     def _judge(self, person: Instance, mask: Mask, iou: float) -> Instance:
+        """Return the person with the new mask and its score, or with the mask before and the reason."""
+        before = float(iou_matrix([person.mask], [mask])[0, 0])
+        reason = ""
         if iou < self._block.min_iou:
             reason = f"it expects an IoU of {iou:.2f} (minimum {self._block.min_iou:.2f})"
+        elif before < self._block.min_iou_before:
+            reason = (
+                f"its IoU with the mask before is {before:.2f} (minimum {self._block.min_iou_before:.2f})"
+            )
+        if reason:
             return replace(person, not_refined=(*person.not_refined, reason))
-        return replace(person, mask=mask)
+        return replace(person, mask=mask, score=person.score * iou)
 
     def _draw(self, frame: Frame, people: Sequence[Instance]) -> list[tuple[Mask, float]]:
         """Return each person's mask, and the IoU that the network expects it to have with the truth."""
         points = [self._points(person) for person in people]
-        inputs = self._processor(
+        processor = self._network.processor
+        inputs = processor(
             images=np.ascontiguousarray(frame.rgb),
             input_boxes=[[_corners(person) for person in people]],
             return_tensors="pt",
             **_fill(points),
-        ).to(self._device)
+        )
         sizes = inputs.pop("original_sizes")
         padded = {"reshaped_input_sizes": inputs.pop("reshaped_input_sizes", None)}  # of the first SAM alone
-        half = torch.autocast("cuda") if self._device == "cuda" else nullcontext()
-        with torch.inference_mode(), half:
-            outputs = self._model(**inputs, multimask_output=False)
-        (logits,) = self._processor.post_process_masks(
+        outputs = self._network.infer(inputs, multimask_output=False)
+        (logits,) = processor.post_process_masks(
             outputs.pred_masks.float().cpu(),
             original_sizes=sizes,
             binarize=False,
@@ -115,15 +115,19 @@ def _corners(person: Instance) -> list[float]:
     return [x, y, x + w, y + h]
 
 
-def _load(block: SamBlock, folder: ModelFolder) -> tuple[Any, Any]:
-    from transformers import AutoConfig, AutoProcessor
+def _classes(config: Any) -> tuple[Any, Any]:
+    """Published folders of videos' models are those of images, too; their own processor would be that of videos."""
+    import transformers as t
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASK_GENERATION_MAPPING
 
-    config = read_pretrained(AutoConfig, folder)
-    if type(config) not in MODEL_FOR_MASK_GENERATION_MAPPING:
-        raise ConfigError(
-            f"refine: sam: {block.model} is {config.model_type}, which takes no boxes: name a model of SAM, SAM 2, "
-            "EdgeTAM or SAM 3's tracker"
-        )
-    model = load_pretrained(MODEL_FOR_MASK_GENERATION_MAPPING[type(config)], folder)
-    return model, read_pretrained(AutoProcessor, folder)
+    processors: dict[str, Any] = {
+        "sam": t.SamProcessor,
+        "sam_hq": t.SamHQProcessor,
+        "sam2": t.Sam2Processor,
+        "sam2_video": t.Sam2Processor,
+        "edgetam": t.Sam2Processor,
+        "edgetam_video": t.Sam2Processor,
+        "sam3_tracker": t.Sam3TrackerProcessor,
+        "sam3_video": t.Sam3TrackerProcessor,
+    }
+    return MODEL_FOR_MASK_GENERATION_MAPPING[type(config)], processors[config.model_type]

@@ -188,7 +188,7 @@ def scatter_chart(dots: Sequence[Dot], *, split_x: float, split_y: float, what: 
         _line("threshold", (0, split_y), (1, split_y)),
     ]
     drawn = [_dot(dot, f"{dot.title}, {dot.css_class}: {dot.x:.2f}, {dot.y:.2f}") for dot in dots]
-    return _chart([*_axes(), *thresholds, *drawn], f"{what} of {len(dots)} frames")
+    return _chart([*_axes(), *thresholds, *drawn], f"{what} of {count_of(len(dots), 'frame')}")
 
 
 def line_chart(points: Sequence[tuple[float, float]], *, what: str, diagonal: bool = False) -> Markup:
@@ -196,7 +196,7 @@ def line_chart(points: Sequence[tuple[float, float]], *, what: str, diagonal: bo
     ideal = [_line("threshold", (0, 0), (1, 1))] if diagonal else []
     lines = [_line("curve", first, second) for first, second in pairwise(points)]
     dots = [_dot(Dot(x, y, "accepted", ""), f"{x:.2f}, {y:.2f}") for x, y in points]
-    return _chart([*_axes(), *ideal, *lines, *dots], f"{what}: {len(points)} points")
+    return _chart([*_axes(), *ideal, *lines, *dots], f"{what}: {count_of(len(points), 'point')}")
 
 
 def _chart(parts: Iterable[Markup], label: str) -> Markup:

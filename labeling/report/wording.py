@@ -15,6 +15,8 @@ CAUSES = {
 
 FEWEST_FRAMES = 3
 """Compared frames from which on it is suspicious that all of them are hard."""
+SUSPICIOUS_SHARE, FEWEST_OF_SHARE = 0.9, 10
+"""Share of hard frames that is suspicious, if so many frames were compared."""
 
 
 def advice_for(code: str) -> str:
@@ -57,17 +59,21 @@ def doubt_about_student(counts: Mapping[str, int], *, sees_people: bool) -> str:
     ''
     >>> doubt_about_student({"compared": 4, "hard": 4}, sees_people=True)[:30]
     'Every compared frame is hard: '
+    >>> doubt_about_student({"compared": 40, "hard": 36}, sees_people=True)[:45]
+    'Nearly every compared frame is hard (90.0 %):'
     """
     compared, hard = counts.get("compared", 0), counts.get("hard", 0)
     if hard and not sees_people:
         fact = "The student saw no person in any frame"
     elif hard == compared >= FEWEST_FRAMES:
         fact = "Every compared frame is hard"
+    elif compared >= FEWEST_OF_SHARE and hard >= SUSPICIOUS_SHARE * compared:
+        fact = f"Nearly every compared frame is hard ({percent(hard, compared)})"
     else:
         return ""
     return (
-        f"{fact}: is its scale, layout, person class or path declared right? `maskmill try` shows what it sees in one "
-        "image."
+        f"{fact}: the student may be made for other scenes (a network for people near the camera misses small ones), or "
+        "its scale, layout, person class or path is declared wrong. `maskmill try CONFIG IMAGE` shows what it sees."
     )
 
 

@@ -64,14 +64,16 @@ def find_model(model: str, *, revision: str | None = None) -> ModelFolder:
     return ModelFolder(path, path.name if local.is_dir() else model)
 
 
-def read_pretrained(kind: Any, folder: ModelFolder) -> Any:
+def read_pretrained(kind: Any, folder: ModelFolder, **changes: Any) -> Any:
     """Return a config or processor of a class of `transformers`; code that the folder holds is never run.
+
+    `changes` replace values that the folder states.
 
     Raises:
         WeightsCorrupt: the folder does not hold one.
     """
     try:
-        return kind.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+        return kind.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False, **changes)
     except _UNREADABLE as exc:
         raise WeightsCorrupt(f"model {folder.name}: transformers cannot read {folder.path}: {exc}") from exc
 

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from configs.categories import PERSON
 from configs.errors import ConfigError, ModelOutputWrong
 from configs.segmenters import CustomNetworkBlock
-from labeling.segmenters.network_files import OpenNetwork, check_model_hash, open_network, quantize
+from labeling.segmenters.network_files import (
+    OpenNetwork,
+    check_model_hash,
+    input_hw_of,
+    open_network,
+    quantize,
+)
 from labeling.segmenters.network_output import Levels, read_maps
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.requirements import require_network_file
@@ -113,7 +119,7 @@ class CustomNetworkSegmenter(StatelessSegmenter):
     def _try_sample(self) -> NetworkReport:
         """Run the network on a sample image, and decide what the levels of its output mean."""
         block = self._block
-        batch = prepare_input(sample_image(block.input_hw), block)
+        batch = prepare_input(sample_image(block.known_input_hw), block)
         output = self._run(batch)
         self._levels = Levels.of(output, block)
         maps = read_maps(output, block, self._levels)
@@ -130,12 +136,14 @@ def _describe_array(values: NDArray[np.generic], dtype: np.dtype[np.generic]) ->
 
 
 def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNetworkBlock:
-    """Return the block with the layout and scale that the file requires, where the block names none."""
+    """Return the block with the layout, size and scale that the file requires, where the block names none."""
     found: dict[str, object] = {}
     if block.layout is None:
         shape = network.input_shape or ()
         is_last = len(shape) > _RGB and shape[-1] == _RGB and shape[1] != _RGB
         found["layout"] = "nhwc" if is_last else "nchw"
+    if block.input_hw is None:
+        found["input_hw"] = input_hw_of(network.input_shape)
     if block.scale is None:
         is_plain = not any(block.mean) and set(block.std) == {1.0}
         found["scale"] = 1.0 if is_plain and _takes_pixels(network) else 1 / _BYTE
@@ -152,7 +160,7 @@ def _takes_pixels(network: OpenNetwork) -> bool:
 
 def prepare_input(rgb: RgbImage, block: CustomNetworkBlock) -> NDArray[np.float32]:
     """Return 1x3xHxW or 1xHxWx3: resized, channels in order, (pixel x scale - mean) / std."""
-    pixels = resize_image(rgb, block.input_hw)
+    pixels = resize_image(rgb, block.known_input_hw)
     if block.channels == "bgr":
         pixels = pixels[:, :, ::-1]
     mean, std = np.array(block.mean, dtype=np.float32), np.array(block.std, dtype=np.float32)
@@ -186,7 +194,7 @@ def _check_input(block: CustomNetworkBlock, network: OpenNetwork) -> None:
     """Compare the declared input with the network's, if the file declares it."""
     if network.input_shape is None:
         return
-    height, width = block.input_hw
+    height, width = block.known_input_hw
     declared = (1, 3, height, width) if block.layout == "nchw" else (1, height, width, 3)
     actual = network.input_shape
     fits = len(actual) == len(declared) and all(
@@ -195,7 +203,7 @@ def _check_input(block: CustomNetworkBlock, network: OpenNetwork) -> None:
     if not fits:
         shown = "x".join("any" if side is None else str(side) for side in actual)
         raise ConfigError(
-            f"{block.kind} model {block.path.name}: input_hw {list(block.input_hw)} and layout {block.layout} "
+            f"{block.kind} model {block.path.name}: input_hw {list(block.known_input_hw)} and layout {block.layout} "
             f"declare an input of {'x'.join(map(str, declared))}, the model requires {shown}: correct them"
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError, UnknownModel
 from configs.models import RunConfig
-from configs.refinement import SamBlock
+from configs.refinement import PretrainedRefineBlock
 from configs.segmenters import (
     BackgroundBlock,
     CustomNetworkBlock,
@@ -99,7 +99,7 @@ def make_segmenter(block: SegmenterBlock, *, weights_dir: Path | None, device: s
         raise ConfigError(
             f"refine: {block.kind}:{segmenter.card.name} gives boxes, which cannot be refined: remove `refine`"
         )
-    uses_torch = any(isinstance(one, SamBlock) for one in block.refine)
+    uses_torch = any(isinstance(one, PretrainedRefineBlock) for one in block.refine)
     resolved = resolve_device(device) if uses_torch else "cpu"
     return RefinedSegmenter(segmenter, [make_refiner(one, device=resolved) for one in block.refine])
 

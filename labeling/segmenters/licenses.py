@@ -28,6 +28,7 @@ _FOR_ANY_USE = {
 }
 _FORBIDDEN = {
     "cc-by-nc": ("commercial", "it is for noncommercial purposes only"),
+    "s-lab": ("commercial", "it permits redistribution and use for non-commercial purpose"),
     "sapiens2": ("surveillance", "its list of prohibited uses names surveillance"),
 }
 """By the beginning of a license's name: the use that it forbids, and how."""

@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, MaskmillError, ModelOutputWrong, WeightsCorrupt
+from configs.segmenters import NETWORK_KINDS, NetworkKind
 from labeling.runtime.native_output import without_lines
 from labeling.runtime.threads import thread_limit
 from labeling.segmenters.weights import check_sha256
@@ -20,7 +21,6 @@ from labeling.segmenters.weights import check_sha256
 FloatBatch = NDArray[np.float32]
 _FLOAT: np.dtype[Any] = np.dtype(np.float32)
 Outputs = list[NDArray[np.generic]]
-Kind = Literal["onnx", "torchscript", "litert"]
 _IMAGE_AXES, _COLORS = 4, 3
 _LOCATION = re.compile(rb"\x0a\x08location\x12(?:([\x01-\x7f])|([\x80-\xff])([\x01-\x7f]))", re.DOTALL)
 """Begin of the name of a file of external data in ONNX: a protobuf entry with the key `location` (field 1) and the length
@@ -55,7 +55,7 @@ def external_files(path: Path) -> list[Path]:
     ]
 
 
-def check_model_hash(kind: Kind, path: Path, prefix: str) -> str:
+def check_model_hash(kind: NetworkKind, path: Path, prefix: str) -> str:
     """Return the SHA-256 of a model; of one with external data, that of the names and SHA-256 of all its files.
 
     Raises:
@@ -74,7 +74,7 @@ def check_model_hash(kind: Kind, path: Path, prefix: str) -> str:
     return sha256
 
 
-def open_network(kind: Kind, path: Path, *, device: str = "cpu") -> OpenNetwork:
+def open_network(kind: NetworkKind, path: Path, *, device: str = "cpu") -> OpenNetwork:
     """Load `path`; `device`, as torch names it, applies to TorchScript only."""
     if kind == "onnx":
         return _open_onnx(path)
@@ -83,12 +83,21 @@ def open_network(kind: Kind, path: Path, *, device: str = "cpu") -> OpenNetwork:
     return _open_torchscript(path, device)
 
 
-def declared_input_hw(kind: Kind, path: Path) -> tuple[int, int] | None:
+def declared_input_hw(kind: NetworkKind, path: Path) -> tuple[int, int] | None:
     """Return the height and width of the image that a network takes; None if its file does not say, or cannot be read."""
     try:
         shape = open_network(kind, path).input_shape
     except (MaskmillError, ImportError, OSError):
         return None
+    return input_hw_of(shape)
+
+
+def input_hw_of(shape: tuple[int | None, ...] | None) -> tuple[int, int] | None:
+    """Return the height and width of an input's shape; None where they are of any length, or it is no image's.
+
+    >>> input_hw_of((1, 3, 256, 192)), input_hw_of((None, 256, 192, 3)), input_hw_of((1, None, None, 3))
+    ((256, 192), (256, 192), None)
+    """
     if shape is None or len(shape) != _IMAGE_AXES:
         return None
     height, width = shape[2:] if shape[1] == _COLORS else shape[1:3]
@@ -219,9 +228,9 @@ def _several_inputs(kind: str, path: Path, count: int) -> ConfigError:
 
 
 def _unreadable(kind: str, path: Path, cause: Exception) -> ConfigError:
-    return ConfigError(
-        f"{path} cannot be loaded as a {kind} model: {_first_line(cause)}; check `kind` and `path`"
-    )
+    usual = NETWORK_KINDS.get(path.suffix.lower(), kind)
+    advice = "check `kind` and `path`" if usual == kind else f"kind: {usual} is for {path.suffix} files"
+    return ConfigError(f"{path} cannot be loaded as kind: {kind}: {_first_line(cause)}; {advice}")
 
 
 def _failed(kind: str, path: Path, batch: FloatBatch, cause: Exception) -> ModelOutputWrong:

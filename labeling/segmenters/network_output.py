@@ -13,11 +13,15 @@ from configs.errors import ModelOutputWrong
 from configs.segmenters import CustomNetworkBlock
 from labeling.structures.probability_maps import FloatMap
 
+PROBABILITY_SPAN = 0.5
+"""Values that lie between 0 and 1 and spread at least so far are probabilities: logits go beyond."""
 RANGE_TOLERANCE = 0.01
 """How far probabilities may exceed [0, 1], due to rounding in half precision or 8 bits."""
 MOST_CLASSES = 64
 """With more values in one image, a map shows levels, not classes."""
 _MAP_AXES = 2
+_SAME_PROPORTION = 0.02
+"""Largest logarithm of the ratio of two proportions that are the same but for rounding."""
 _MOST_DISTORTED = 1.5
 """How far the proportion of a map's sides may differ from that of the input."""
 _BYTE = 255
@@ -77,7 +81,9 @@ def _read_by_class(
     wanted = sorted(number for numbers in block.maps().values() for number in numbers)
     if block.output == "class_map":
         classes = _read_classes(channels, output, block)
+        _refuse_background(len(channels), block)
         return {number: np.asarray(classes == number, dtype=np.float32) for number in wanted}
+    _refuse_background(len(channels), block)
     if wanted[-1] >= len(channels):
         key = f"classes has {wanted[-1]}" if block.classes else f"person_class is {block.person_class}"
         raise ModelOutputWrong(
@@ -94,6 +100,19 @@ def _read_by_class(
         _refuse_integer_logits(output, block)
         return _to_probability(channels, block, wanted)
     return {number: _check_range(channels[number], name) for number in wanted}
+
+
+def _refuse_background(channels: int, block: CustomNetworkBlock) -> None:
+    """Refuse the default class, 0, where it is the background."""
+    if block.classes or "person_class" in block.model_fields_set:
+        return
+    if block.output == "class_map" or channels == len(("background", "people")):
+        what = (
+            "the value of people in its map"
+            if block.output == "class_map"
+            else "which of its two channels is people"
+        )
+        raise ModelOutputWrong(f"{block.path.name}: set person_class: {what}; 0 is usually the background")
 
 
 def _read_classes(
@@ -133,6 +152,12 @@ def _to_probability(
     logits: FloatMap, block: CustomNetworkBlock, wanted: Sequence[int]
 ) -> dict[int, FloatMap]:
     """Return the probability of each wanted class."""
+    low, high = float(logits.min()), float(logits.max())
+    if low >= 0 and high <= 1 and high - low > PROBABILITY_SPAN:
+        raise ModelOutputWrong(
+            f"{block.path.name}: output: logits is declared, but all values lie between {low:.3g} and {high:.3g}, as "
+            "probabilities do; declare output: probability"
+        )
     if block.softmax and len(logits) == 1:
         raise ModelOutputWrong(
             f"{block.path.name}: softmax over one channel is 1 everywhere; declare softmax: false"
@@ -165,22 +190,33 @@ def split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> ND
     if values.ndim == _MAP_AXES + 2 and values.shape[0] == 1:
         values = values[0]
     if values.ndim == _MAP_AXES:
-        return values[None]
+        values = values[None]
     if values.ndim != _MAP_AXES + 1:
         raise ModelOutputWrong(
             f"{block.path.name}: output {block.output_index} has the shape {output.shape}; it must be one "
             "map with height and width, channels, and a batch of 1: set output_index to another output"
         )
-    return values if _has_channels_first(values.shape, block) else np.moveaxis(values, -1, 0)
+    channels = values if _has_channels_first(values.shape, block) else np.moveaxis(values, -1, 0)
+    _refuse_swapped_sides(channels.shape[1:], block)
+    return channels
+
+
+def _refuse_swapped_sides(size: tuple[int, ...], block: CustomNetworkBlock) -> None:
+    is_swapped = _distortion(size[::-1], block.known_input_hw) < _distortion(size, block.known_input_hw)
+    if is_swapped and _distortion(size[::-1], block.known_input_hw) < _SAME_PROPORTION:
+        raise ModelOutputWrong(
+            f"{block.path.name}: a map of {size[0]} rows and {size[1]} columns for an input of {block.known_input_hw} (height, "
+            "width): its sides are swapped; export the network with rows before columns"
+        )
 
 
 def _has_channels_first(shape: tuple[int, ...], block: CustomNetworkBlock) -> bool:
     if (shape[0] == 1) != (shape[-1] == 1):
         return shape[0] == 1
-    first, last = (_distortion(sides, block.input_hw) for sides in (shape[1:], shape[:-1]))
+    first, last = (_distortion(sides, block.known_input_hw) for sides in (shape[1:], shape[:-1]))
     if min(first, last) > math.log(_MOST_DISTORTED):
         raise ModelOutputWrong(
-            f"{block.path.name}: an output of shape {shape} for an input of {block.input_hw} (height, width): no two "
+            f"{block.path.name}: an output of shape {shape} for an input of {block.known_input_hw} (height, width): no two "
             "neighboring axes have the proportion of the input; export the network with a map per class, or set "
             "output_index to another output"
         )

@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from configs.errors import AnnotationsContradict, ConfigError, ModelOutputWrong
 from configs.segmenters import MasksFolderBlock
@@ -47,6 +48,7 @@ from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.sources.file_types import is_image_name
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
+from labeling.text.figures import count_of
 
 _VIDEO_NAME = re.compile(r"([0-9a-f]{8,64})(?:[_/](\d+))?")
 """A video's SHA-256 or its first digits, alone or with a time in ms."""
@@ -266,7 +268,7 @@ class _CocoFile:
 
     def describe(self) -> str:
         records = sum(map(len, self._records.values()))
-        return f"{records} records of {len(self._records)} images, people are category {', '.join(sorted(self._people))}"
+        return f"{count_of(records, 'record')} of {count_of(len(self._records), 'image')}, people are category {', '.join(sorted(self._people))}"
 
     def _split(self, tree: Any) -> tuple[list[Any], list[Any]]:
         if isinstance(tree, list):
@@ -379,7 +381,7 @@ class _CocoFile:
 
 def _without_suffix(file_name: str) -> str:
     """Remove the suffix of an image file only: `shot.0001` stays."""
-    name = PurePosixPath(file_name.replace("\\", "/"))
+    name = PurePosixPath(unquote(file_name.replace("\\", "/")))
     return str(name.with_suffix("")) if name.suffix.lower() in _IMAGE_SUFFIXES else str(name)
 
 

@@ -112,10 +112,13 @@ def _accept(card: ModelCard, before: Instance, after: Instance) -> Instance:
     iou = float(iou_matrix([before.mask], [after.mask])[0, 0])
     if iou < MIN_IOU:
         return _keep(card, before, f"the refined mask has an IoU of {iou:.2f} with the mask before")
+    scored = replace(before, keypoints=after.keypoints, score=after.score)
+    if after.mask is before.mask:  # keypoints alone
+        return scored
     has_own_box = before.box_xywh == before.mask.box_xywh
     names = [before.refined_by, refiner_label(card)]
     return replace(
-        before,
+        scored,
         mask=after.mask,
         box_xywh=after.mask.box_xywh if has_own_box else before.box_xywh,
         refined_by=", ".join(name for name in names if name),

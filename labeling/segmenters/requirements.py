@@ -8,7 +8,7 @@ from pathlib import Path
 
 from configs.errors import ExtraMissing, WeightsMissing
 from configs.models import RunConfig
-from configs.refinement import SamBlock
+from configs.refinement import PretrainedRefineBlock
 from configs.segmenters import (
     CustomNetworkBlock,
     OsvosBlock,
@@ -16,7 +16,7 @@ from configs.segmenters import (
     SegmenterBlock,
     TransformersBlock,
 )
-from labeling.runtime.hub import find_model
+from labeling.runtime.hub import ModelFolder, find_model
 from labeling.segmenters.weights import find_weights, needed_weights
 
 _EXTRA_OF = {
@@ -78,8 +78,8 @@ def require_parts(config: RunConfig) -> None:
     for block in all_blocks(config):
         if isinstance(block, CustomNetworkBlock):
             require_network_file(block)
-        for model, revision in hub_models(block):
-            find_model(model, revision=revision)
+    for _ in find_hub_models(config):
+        pass
     for name in needed_weights(config):
         find_weights(name, config.weights_dir)
 
@@ -88,7 +88,14 @@ def hub_models(block: SegmenterBlock) -> Iterator[tuple[str, str | None]]:
     """Yield the models on the hub of Hugging Face, with their revisions, of a segmenter and its refiners."""
     if isinstance(block, TransformersBlock):
         yield block.model, block.revision
-    yield from ((one.model, one.revision) for one in block.refine if isinstance(one, SamBlock))
+    yield from ((one.model, one.revision) for one in block.refine if isinstance(one, PretrainedRefineBlock))
+
+
+def find_hub_models(config: RunConfig) -> Iterator[ModelFolder]:
+    """Yield the folders of all models on the hub that a config requires; they are downloaded on demand."""
+    for block in all_blocks(config):
+        for model, revision in hub_models(block):
+            yield find_model(model, revision=revision)
 
 
 def require_network_file(block: CustomNetworkBlock) -> None:
@@ -100,8 +107,12 @@ def require_network_file(block: CustomNetworkBlock) -> None:
 
 
 def required_extras(config: RunConfig) -> set[str]:
-    """Return the extras, such as `torch`, that a config's segmenters require."""
-    return {_EXTRA_OF[library] for block in all_blocks(config) for library in _libraries_of(block)}
+    """Return the extras, such as `torch`, that a config's segmenters and their refiners require."""
+    blocks = list(all_blocks(config))
+    libraries = {library for block in blocks for library in _libraries_of(block)}
+    if any(isinstance(one, PretrainedRefineBlock) for block in blocks for one in block.refine):
+        libraries |= set(_LIBRARIES["transformers"])
+    return {_EXTRA_OF[library] for library in libraries}
 
 
 def choose_preset() -> PresetChoice:

@@ -21,9 +21,9 @@ from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.probability_maps import instances_from_map
 
 _PEOPLE = ("person", "people", "human", "pedestrian")
-_SEES_NONE_CLASS = {"mask2former", "maskformer", "eomt", "eomt_dinov3", "detr"}
+_SEES_NONE_CLASS = {"mask2former", "maskformer", "oneformer", "eomt", "eomt_dinov3", "detr"}
 """Families whose last class is "no object"."""
-_SCORED_BY_MASK = {"mask2former", "maskformer", "eomt", "eomt_dinov3"}
+_SCORED_BY_MASK = {"mask2former", "maskformer", "oneformer", "eomt", "eomt_dinov3"}
 _PADDED_SQUARE = {"eomt", "eomt_dinov3"}
 """Families that see the image in the upper left of a square."""
 _SHOWN_LABELS = 20
@@ -116,6 +116,18 @@ class _QueryNetwork(_Network):
         return full[..., :rows, :columns]
 
 
+class _OneFormerNetwork(_QueryNetwork):
+    """OneFormer: queries that a text about the task conditions."""
+
+    def _prepare(self, images: list[RgbImage]) -> Any:
+        return self._processor(
+            images=images,
+            task_inputs=["instance"] * len(images),
+            return_tensors="pt",
+            input_data_format="channels_last",
+        )
+
+
 class _TextNetwork(_Network):
     """SAM 3: all objects that a text names."""
 
@@ -181,17 +193,19 @@ def _load(block: TransformersBlock, folder: ModelFolder, device: str) -> _Networ
     config = read_pretrained(AutoConfig, folder)
     if config.model_type in ("sam3", "sam3_video"):
         return _load_text_network(block, folder, device)
+    if config.model_type == "oneformer":
+        return _load_oneformer(block, folder, device)
     for mapping, network in (
         (MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING, _QueryNetwork),
         (MODEL_FOR_INSTANCE_SEGMENTATION_MAPPING, _QueryNetwork),
         (MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING, _SemanticNetwork),
     ):
-        if type(config) in mapping and config.model_type != "oneformer":
+        if type(config) in mapping:
             model = load_pretrained(mapping[type(config)], folder)
             return network(model, read_pretrained(AutoImageProcessor, folder), block, device)
     raise ConfigError(
         f"model {block.model}: {config.model_type} gives no masks of objects that this segmenter reads: use RF-DETR, "
-        "Mask2Former, MaskFormer, EoMT, DETR, SegFormer or SAM 3; or SAM 2 as `refine: [sam:...]`"
+        "Mask2Former, MaskFormer, OneFormer, EoMT, DETR, SegFormer or SAM 3; or SAM 2 as `refine: [sam:...]`"
     )
 
 
@@ -200,3 +214,19 @@ def _load_text_network(block: TransformersBlock, folder: ModelFolder, device: st
 
     processor = read_pretrained(Sam3Processor, folder)
     return _TextNetwork(load_pretrained(Sam3Model, folder), processor, block, device)
+
+
+def _load_oneformer(block: TransformersBlock, folder: ModelFolder, device: str) -> _Network:
+    """Load OneFormer without the table of classes that its processor would download, for training alone."""
+    from transformers import (
+        AutoTokenizer,
+        OneFormerForUniversalSegmentation,
+        OneFormerImageProcessor,
+        OneFormerProcessor,
+    )
+
+    model = load_pretrained(OneFormerForUniversalSegmentation, folder)
+    images = read_pretrained(OneFormerImageProcessor, folder, class_info_file=None)
+    tokenizer = read_pretrained(AutoTokenizer, folder)
+    processor = OneFormerProcessor(images, tokenizer, task_seq_length=model.config.task_seq_len)
+    return _OneFormerNetwork(model, processor, block, device)

@@ -148,7 +148,7 @@ def find_weights(name: str, weights_dir: Path | None) -> Path:
         searched += [str(folder) for folder in _caches(known.kind)]
         raise WeightsMissing(
             f"weights {known.file} are not in {' nor in '.join(searched)}, and {exc}: put the file there, or into any "
-            "folder and name that (--set weights_dir=FOLDER, `maskmill models list` has all files); or use the preset "
+            "folder and name that (--set weights_dir=FOLDER, or MASKMILL_CACHE=FOLDER for all commands; `maskmill models list` has all files); or use the preset "
             "`offline`, which needs no weights"
         ) from exc
     return target

@@ -19,7 +19,8 @@ from labeling.sources.file_types import (
     suffix_of,
     why_passed_over,
 )
-from labeling.sources.source import FailedSource, FetchedSource, PassedOverCounter, SourceItem
+from labeling.sources.passed_over import PassedOverCounter
+from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.storage.atomic import storage_errors
 
 _DRIVE = re.compile(r"^[A-Za-z]:")

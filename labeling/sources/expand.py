@@ -13,7 +13,8 @@ from configs.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivate
 from labeling.sources.file_types import LIST_SUFFIXES, is_archive_name, is_image_name, suffix_of
 from labeling.sources.folders import PATTERN, find_in_folder, find_matches
 from labeling.sources.lists import ListRow, read_list
-from labeling.sources.source import FailedSource, PassedOverCounter, SourceItem
+from labeling.sources.passed_over import PassedOverCounter
+from labeling.sources.source import FailedSource, SourceItem
 from labeling.sources.url_policy import (
     CAMERA_PREFIX,
     CAMERA_SCHEMES,

@@ -11,7 +11,8 @@ from labeling.sources.archives import fetch_archive, fetch_member
 from labeling.sources.cameras import record_camera, recording_name
 from labeling.sources.expand import split_member
 from labeling.sources.folders import list_images
-from labeling.sources.source import FailedSource, FetchedSource, PassedOverCounter, SourceItem
+from labeling.sources.passed_over import PassedOverCounter
+from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.urls import fetch_url
 
 

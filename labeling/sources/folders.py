@@ -15,7 +15,8 @@ from labeling.sources.file_types import (
     natural_order,
     why_passed_over,
 )
-from labeling.sources.source import FailedSource, PassedOverCounter, SourceItem
+from labeling.sources.passed_over import PassedOverCounter
+from labeling.sources.source import FailedSource, SourceItem
 
 PATTERN = re.compile(r"[*?\[]")
 """Characters that make a path a pattern."""

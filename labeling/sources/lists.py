@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from configs.errors import NotAVideo, SourceNotFound, UnsupportedVideo
-from labeling.sources.source import PassedOverCounter
+from labeling.sources.passed_over import PassedOverCounter
 
 SPEC_COLUMNS = ("url", "path", "source")
 TABLE_SUFFIXES = (".csv", ".tsv")

@@ -3,8 +3,10 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from labeling.structures.frames import RgbImage
+if TYPE_CHECKING:
+    from labeling.structures.frames import RgbImage
 
 IMAGES = "images"
 """Folder of kept images in the home, and prefix of their names in the database."""
@@ -27,7 +29,7 @@ class EncodedImage:
         return f"{IMAGES}/{self.name}"
 
 
-def encode_image(rgb: RgbImage, *, quality: int, original: Path | None = None) -> EncodedImage:
+def encode_image(rgb: "RgbImage", *, quality: int, original: Path | None = None) -> EncodedImage:
     """Encode as JPEG of `quality`; an `original` file that is an upright JPEG or PNG is kept byte for byte."""
     content, suffix = _original_bytes(original) or (_jpeg_bytes(rgb, quality), ".jpg")
     digest = hashlib.sha256(content).hexdigest()
@@ -56,7 +58,7 @@ def _original_bytes(path: Path | None) -> tuple[bytes, str] | None:
     return (path.read_bytes(), suffix) if suffix and upright and plain else None
 
 
-def _jpeg_bytes(rgb: RgbImage, quality: int) -> bytes:
+def _jpeg_bytes(rgb: "RgbImage", quality: int) -> bytes:
     import cv2
 
     _, content = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -13,10 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
-from tenacity.nap import sleep_using_event
-from tenacity.stop import stop_when_event_set
-
 from configs.errors import ConfigError, StorageError, StoreDenied, StoreUnreachable
 from labeling.runtime.thread_pool import AT_ONCE
 
@@ -169,12 +165,14 @@ class ObjectStore:
 
     def _retry(self, call: Callable[[], T], abandoned: threading.Event | None = None) -> T:
         """Repeat a call while its error is temporary. FileNotFoundError passes: each caller handles it."""
+        import tenacity  # only here: commands that read a home on this machine do without it
+
         event = abandoned or threading.Event()
-        retrying = Retrying(
-            retry=retry_if_exception(_is_temporary),
-            stop=stop_after_delay(RETRY_FOR_S) | stop_when_event_set(event),
-            wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
-            sleep=sleep_using_event(event),
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_temporary),
+            stop=tenacity.stop_after_delay(RETRY_FOR_S) | tenacity.stop_when_event_set(event),
+            wait=tenacity.wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+            sleep=tenacity.sleep_using_event(event),
             reraise=True,
         )
         try:

@@ -47,3 +47,5 @@ class FrameAgreement:
     """Pixels in exactly one of the two unions, as a share of the image, in [0, 1]."""
     category_ious: tuple[tuple[str, float], ...] = ()
     """IoU of each category that one of the models found, in alphabetical order; `iou` is the lowest. Empty: only people."""
+    student_is_semantic: bool = False
+    """The student gives one mask for all people: its parts in `mismatches` are areas, not people."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, cast, get_args
 
+from labeling.text.figures import count_of
 from labeling.text.phrases import (
     format_masks,
     format_objects,
@@ -23,6 +24,7 @@ ReasonCode = Literal[
     "no_threshold",
     "low_trust",
     "not_mirrored",
+    "not_calibrated",
     "mask_jumps",
     "mask_changes",
     "verifier_sees_more",
@@ -126,7 +128,14 @@ def _counted(text: str) -> Callable[[Values], str]:
 
 def _student_sees_more(values: Values) -> str:
     nothing = "nothing" if values.get("are_objects") else "no person"
+    if values.get("in_one_mask"):
+        return f"the teacher found {nothing} in {count_of(values['people'], 'area')} of the student's mask"
     return f"the teacher found {nothing} where the student found {name_instances(values)}"
+
+
+def _boundary(values: Values) -> str:
+    outline = "joint outline" if values.get("in_one_mask") and values["people"] > 1 else "outline"
+    return f"the student's {outline} of {name_instances(values)} is inaccurate"
 
 
 def _still(values: Values) -> str:
@@ -180,6 +189,9 @@ _WORDS: dict[ReasonCode, Callable[[Values], str]] = {
     "not_mirrored": lambda values: (
         f"the teacher's scores alone do not suffice without the mirrored image ({values['value']:.2f})"
     ),
+    "not_calibrated": lambda values: (
+        f"the calibration knows people only, not {', '.join(values['categories'])}"
+    ),
     "mask_jumps": _below(
         "the mask jumps: IoU {value} with the previous frame's mask moved by optical flow (minimum {minimum})"
     ),
@@ -206,7 +218,7 @@ _WORDS: dict[ReasonCode, Callable[[Values], str]] = {
     "miss": _counted("the student missed {people}"),
     "split": _counted("the student split {people} into {masks}"),
     "merge": _counted("the student merged {people} into {masks}"),
-    "boundary": _counted("the student's outline of {people} is inaccurate"),
+    "boundary": _boundary,
     "overlap": _overlap,
     "text": lambda values: str(values["text"]),
 }

@@ -5,10 +5,10 @@ Hinkley, Bootstrap Methods and their Application, 1997, section 3.8) draws video
 students' frames of each drawn video together.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from labeling.students.interval import Interval
 
 Floats = NDArray[np.float64]
 DRAWS = 10_000
@@ -18,15 +18,6 @@ FEWEST_VIDEOS = 2
 """With fewer there is no interval: one video does not tell how videos differ."""
 _BLOCK = 4_000_000
 """Counts that are held at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean over frames and its percentile interval; None: too few videos for one."""
-
-    mean: float
-    low: float | None
-    high: float | None
 
 
 def draw_counts(videos: int, *, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:

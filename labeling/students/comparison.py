@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labeling.students.bootstrap import DRAWS, Interval, bootstrap_intervals
+from labeling.students.bootstrap import DRAWS, bootstrap_intervals
 from labeling.students.groups import ALL
+from labeling.students.interval import Interval
 from labeling.students.scores import ScoreTable
 
 MAX_INT8_DROP = 0.01

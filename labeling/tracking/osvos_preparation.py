@@ -18,6 +18,7 @@ from labeling.background.subtraction import clean_mask, subtract_plate
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
 from labeling.structures.probability_maps import resize_map
+from labeling.text.figures import count_of
 from labeling.tracking.anchors import Conventions, Projection
 from labeling.tracking.body_size import BodySize
 from labeling.tracking.conventions import DetectedVideo, find_projection, trial_frames
@@ -156,7 +157,7 @@ class OsvosPreparation:
             numbers |= set(spread(inside, FRAMES_PER_PERSON))
         if not numbers:
             raise TrajectoriesInvalid(
-                f"no annotated frame is in the video of {len(self.pts_ms)} frames: check frame_step and frame_offset"
+                f"no annotated frame is in the video of {count_of(len(self.pts_ms), 'frame')}: check frame_step and frame_offset"
             )
         return {
             number: match_frame(
@@ -288,7 +289,7 @@ class OsvosPreparation:
         patches = self.read_patches(person)
         if len(patches) < MIN_MASKS:
             raise InsufficientMasks(
-                f"person {person}: {len(patches)} masks to learn from, at least {MIN_MASKS} are required; "
+                f"person {person}: {count_of(len(patches), 'mask')} to learn from, at least {MIN_MASKS} are required; "
                 f"{self.matches(person).describe()}"
             )
         trained = fine_tune(self.trained_backbone, self.parent, patches, self.fine_tuning())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, TrajectoriesInvalid, UnknownPerson
+from labeling.text.figures import count_of
 
 FloatArray = NDArray[np.float64]
 COLUMNS = 4
@@ -120,7 +121,9 @@ def _to_numbers(content: Sequence[str], where: str) -> list[float]:
     except ValueError as exc:
         raise TrajectoriesInvalid(f"{where}: {exc}; write `frame pID x y`, # before a comment") from exc
     if len(values) not in (COLUMNS, OBSMAT_COLUMNS):
-        raise TrajectoriesInvalid(f"{where} has {len(values)} columns: write four, `frame pID x y`")
+        raise TrajectoriesInvalid(
+            f"{where} has {count_of(len(values), 'column')}: write four, `frame pID x y`"
+        )
     if not all(map(math.isfinite, values)):
         raise TrajectoriesInvalid(
             f"{where}: {' '.join(content)} has a number that is not finite: remove the line"

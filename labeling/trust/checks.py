@@ -269,6 +269,7 @@ def gather_evidence(
             flip_iou=flip,
             refined_iou=instance.iou_before,
             networks_iou=instance.networks_iou,
+            category=instance.category,
             student_iou=None if beside is None else beside.ious[position],
         )
         for position, (instance, area, flip) in enumerate(zip(teacher, mask_areas(masks), flips, strict=True))

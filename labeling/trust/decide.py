@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from configs.categories import PERSON
 from configs.models import Trust
 from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import PersonDecision
@@ -61,9 +62,10 @@ def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> De
         return Decision("easy", ())
     if settings.unit == "person":
         return _decide_people(agreement, evidence, settings)
+    unknown = _find_uncalibrated(agreement)
     signs = [*_find_cheap_doubts(agreement, evidence, settings), *_find_flicker(evidence.flip_iou, settings)]
     if settings.calibration:
-        distrust = _find_distrust(evidence, settings)
+        distrust = unknown or _find_distrust(evidence, settings)
         doubts = [*distrust, *signs] if distrust else []
     else:
         doubts = signs
@@ -77,8 +79,9 @@ def _decide_people(agreement: FrameAgreement, evidence: Evidence, settings: Trus
     """Accept the frame if each person is accepted, every person is found, and no check objects."""
     decided = decide_people(evidence, settings)
     objections = _find_objections(evidence, settings)
-    is_usable = decided.is_all_found and not objections
-    doubts = (*decided.doubts, *objections)
+    unknown = _find_uncalibrated(agreement)  # whether all of these are found is not known either
+    is_usable = decided.is_all_found and not objections and not unknown
+    doubts = (*unknown, *decided.doubts, *objections)
     return Decision(
         "review" if doubts else "accepted",
         (*doubts, *_explain_hard(agreement)),
@@ -101,6 +104,8 @@ def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -
         return False
     if settings.unit == "person":
         return could_accept(evidence, settings)
+    if settings.calibration and _find_uncalibrated(agreement):
+        return False
     if settings.calibration:
         threshold = settings.calibration.threshold(settings.accept_risk)
         trust = predict_trust(evidence, settings.calibration)
@@ -154,6 +159,12 @@ def _find_distrust(evidence: Evidence, settings: Trust) -> list[Reason]:
     if is_complete or trust.frame < threshold.trust:
         return [_below("low_trust", trust.frame, threshold.trust)]
     return [Reason.of("not_mirrored", value=trust.frame)]
+
+
+def _find_uncalibrated(agreement: FrameAgreement) -> list[Reason]:
+    """Return the doubt about objects of other categories than people, which no calibration knows; empty: there is none."""
+    others = [category for category, _ in agreement.category_ious if category != PERSON]
+    return [Reason.of("not_calibrated", categories=others)] if others else []
 
 
 def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> list[Reason]:
@@ -217,8 +228,15 @@ def _explain_hard(agreement: FrameAgreement) -> list[Reason]:
 
 
 def _counted(code: ReasonCode, agreement: FrameAgreement, **counts: int) -> Reason:
-    """Return a reason about people; about objects where the models have other categories."""
-    return Reason.of(code, **counts, **({"are_objects": True} if agreement.category_ious else {}))
+    """Return a reason about people; about objects where the models have other categories.
+
+    A student that gives one mask for all people has areas, which are not counted as people.
+    """
+    marks = {
+        "are_objects": bool(agreement.category_ious),
+        "in_one_mask": agreement.student_is_semantic and code in ("student_sees_more", "boundary"),
+    }
+    return Reason.of(code, **counts, **{mark: True for mark, holds in marks.items() if holds})
 
 
 def _count(mismatches: Sequence[Mismatch], cause: str, side: _Side) -> int:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from configs.categories import PERSON
+
 DEFAULT_KEYPOINT_SCORE = 0.5
 """Score from which a keypoint is confident, unless a pose filter sets another."""
 
@@ -28,6 +30,8 @@ class InstanceEvidence:
     """IoU with the person's mask in the previous frame, moved by optical flow, in [0, 1]; None: not measured, or not known
     (`labeling.trust.flow_consistency`). The shipped calibrations do not use it (docs/calibration.md)."""
 
+    category: str = PERSON
+    """Of the dataset; calibrations know people only."""
     student_iou: float | None = None
     """IoU with the student's masks within the mask's widened box, in [0, 1]; None: not measured (`trust.unit: frame`)."""
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from configs.calibration import Calibration, PersonCalibration, PersonStep
+from configs.categories import PERSON
 from configs.models import Trust
 from labeling.structures.instances import PersonDecision
 from labeling.structures.reasons import Reason
@@ -73,8 +74,11 @@ def _possible_steps(evidence: Evidence, settings: Trust) -> list[PersonStep | No
     whole, calibration = _calibrations(settings)
     hard, easy = (chosen_step(steps, settings) for steps in (calibration.hard, calibration.easy))
     cheap = measure_by_stage(evidence, whole.cheap).instances
-    steps = []
+    steps: list[PersonStep | None] = []
     for one, of_one in zip(evidence.instances, cheap, strict=True):
+        if one.category != PERSON:
+            steps.append(None)
+            continue
         is_easy = one.student_iou is not None and one.student_iou >= calibration.hard_below
         step = easy if is_easy else hard  # what is not known is hard
         steps.append(step if step is not None and of_one >= step.ask_from else None)

@@ -19,15 +19,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from configs.calibration import PersonStep
-from configs.models import Promise, Trust
 from labeling.trust.exact_bounds import bad_at_most
 
+if TYPE_CHECKING:
+    from configs.models import Promise, Trust
 
-def fewest_units(bad: int, promise: Promise) -> int:
+
+def fewest_units(bad: int, promise: "Promise") -> int:
     """Return the fewest units with which the promise can be given if `bad` of them are bad.
 
+    >>> from configs.models import Promise
     >>> fewest_units(0, Promise(max_bad=0.05, confidence=0.95))
     59
     """
@@ -37,7 +41,7 @@ def fewest_units(bad: int, promise: Promise) -> int:
     return count
 
 
-def find_promised(steps: Sequence[PersonStep], promise: Promise) -> PersonStep | None:
+def find_promised(steps: Sequence[PersonStep], promise: "Promise") -> PersonStep | None:
     """Return the step of the lowest threshold for which the promise can be given; None: for none."""
     enough = fewest_units(0, promise)
     promised = None
@@ -67,7 +71,7 @@ class Shortage:
     """Further units, all of them good, with which the promise could be given there."""
 
 
-def find_shortage(steps: Sequence[PersonStep], promise: Promise) -> Shortage:
+def find_shortage(steps: Sequence[PersonStep], promise: "Promise") -> Shortage:
     """Return what is missing at the threshold that requires the fewest further units."""
     none = Shortage(0, 0, fewest_units(0, promise))
     shortages = (
@@ -77,17 +81,17 @@ def find_shortage(steps: Sequence[PersonStep], promise: Promise) -> Shortage:
     return min((none, *shortages), key=lambda one: (one.missing, -one.units))
 
 
-def chosen_step(steps: tuple[PersonStep, ...], settings: Trust) -> PersonStep | None:
+def chosen_step(steps: tuple[PersonStep, ...], settings: "Trust") -> PersonStep | None:
     """Return the step whose threshold the settings choose; None: no person of this group is accepted."""
     return _chosen_step(steps, settings.accept, settings.accept_risk)
 
 
 @lru_cache(maxsize=64)  # each frame asks
-def _chosen_step(steps: tuple[PersonStep, ...], promise: Promise | None, risk: float) -> PersonStep | None:
+def _chosen_step(steps: tuple[PersonStep, ...], promise: "Promise | None", risk: float) -> PersonStep | None:
     return find_promised(steps, promise) if promise else find_likely(steps, risk)
 
 
-def describe_shortages(settings: Trust) -> list[str]:
+def describe_shortages(settings: "Trust") -> list[str]:
     """Return a sentence for each group for which the promise cannot be given; none if nothing was promised."""
     calibration = settings.calibration.persons if settings.calibration else None
     if settings.unit == "frame" or calibration is None or settings.accept is None:
@@ -100,7 +104,7 @@ def describe_shortages(settings: Trust) -> list[str]:
     ]
 
 
-def _describe(group: str, shortage: Shortage, promise: Promise) -> str:
+def _describe(group: str, shortage: Shortage, promise: "Promise") -> str:
     return (
         f"no {group} person is accepted: at most {promise.max_bad:.0%} bad masks cannot be promised with a confidence of "
         f"{promise.confidence:.0%} from {shortage.units} videos and single images with an accepted {group} person, of "

@@ -7,9 +7,17 @@ from typing import Any, Self
 
 import av
 from av.container import OutputContainer
-from av.video.reformatter import Colorspace
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from labeling.structures.frames import RgbImage
+
+
+def state_colors(codec: Any) -> None:
+    """State BT.709 with the limited range in a stream: browsers guess the whole where a part is not stated."""
+    codec.colorspace = Colorspace.ITU709
+    codec.color_primaries = ColorPrimaries.BT709
+    codec.color_trc = ColorTrc.BT709
+    codec.color_range = ColorRange.MPEG
 
 
 class VideoWriter:
@@ -30,8 +38,7 @@ class VideoWriter:
         )
         self._stream.height, self._stream.width = size_hw
         self._stream.pix_fmt = "yuv420p"
-        # stated in the file, so that players need not guess
-        self._stream.codec_context.colorspace = Colorspace.ITU709
+        state_colors(self._stream.codec_context)
         self._fps, self._count = fps, 0
 
     def __enter__(self) -> Self:

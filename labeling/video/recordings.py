@@ -19,15 +19,16 @@ class ContinuousTime:
     step_s: Fraction
     """From the last frame of a recording to the first of the next one."""
     restarts: int = 0
-    _shift_s: Fraction = Fraction(0)
+    shift_s: Fraction = Fraction(0)
+    """What is added to the stamps of the present recording."""
     _latest_s: Fraction | None = None
 
     def next(self, stamped_s: Fraction) -> Fraction:
         """Return the continuous time of the next stamp."""
-        t = stamped_s + self._shift_s
+        t = stamped_s + self.shift_s
         if self._latest_s is not None and t < self._latest_s - LARGEST_STEP_BACK_S:
-            self._shift_s += self._latest_s + self.step_s - t
-            t = stamped_s + self._shift_s
+            self.shift_s += self._latest_s + self.step_s - t
+            t = stamped_s + self.shift_s
             self.restarts += 1
         self._latest_s = t if self._latest_s is None else max(self._latest_s, t)
         return t

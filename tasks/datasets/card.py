@@ -12,6 +12,7 @@ from labeling.datasets.records import SPLITS
 from labeling.datasets.versions.content import VideoCredit
 from labeling.text.figures import count_of, percent
 from tasks.datasets.show import UNKNOWN, VersionDetails, describe_version
+from tasks.datasets.strata import untested
 from tasks.review.summary import audit_sentence
 
 MAX_SOURCES = 100
@@ -61,11 +62,19 @@ def _content(details: VersionDetails, figures: VersionFigures) -> Iterator[str]:
     yield ""
     yield from _table(("decision", "frames"), figures.decisions.items())
     yield ""
+    yield from _table(
+        ("cause, or size of the smallest person", *SPLITS),
+        (
+            (stratum, *(splits.get(split, 0) for split in SPLITS))
+            for stratum, splits in details.strata.items()
+        ),
+    )
+    yield ""
     yield (
         "An evaluation set: all frames are test. It grows by whole videos only."
         if made.is_frozen
         else "Videos of one uploader or camera, and videos with near-duplicate frames, are in one split. A frame keeps its "
-        "split in all versions of this name."
+        "split in all versions of this name. So the table's rows are not divided evenly: whole groups of videos are, by a hash."
     )
 
 
@@ -134,12 +143,15 @@ def _faults(
     if details.licenses.get(UNKNOWN):
         yield f"- The license of {count_of(details.licenses[UNKNOWN], 'video')} is not stated."
     if figures.small_masks:
-        yield f"- {count_of(figures.small_masks, 'mask')} are smaller than {SMALL_PX} pixels."
+        yield f"- {count_of(figures.small_masks, 'mask')} {'is' if figures.small_masks == 1 else 'are'} smaller than {SMALL_PX} pixels."
     if "easy" not in figures.decisions:
         yield "- Frames were chosen where a student network fails: they do not represent the videos."
     for split in SPLITS:
         if split not in made.splits and not made.is_frozen:
             yield f"- No frame is in {split}."
+    missing = untested(details.strata)
+    if missing and "test" in made.splits:
+        yield f"- No frame in test has {' or '.join(missing)}: figures on test say nothing about these."
 
 
 def _origin(details: VersionDetails) -> Iterator[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
-from db.datasets.queries import VersionLine, version_line
+from db.datasets.queries import VersionLine, find_version, version_line
 from db.datasets.selection import run_records
 from db.datasets.writes import NewVersion, require_dataset, store_version
 from db.sql.reading import read_consistently
@@ -16,6 +16,7 @@ from tasks.datasets.choose import ChosenFrames, choose_frames
 from tasks.datasets.divide import DividedFrames, divide_frames
 from tasks.datasets.freeze import FrozenFrames, freeze_version, with_earlier
 from tasks.datasets.order import LOCK, DatasetOrder
+from tasks.datasets.strata import count_strata, untested
 from tasks.execution.context import Context
 
 
@@ -29,6 +30,8 @@ class CreatedDataset:
     """Groups of videos that were assigned now."""
     excluded: dict[str, int]
     """Frames that were left out, by reason."""
+    untested: list[str]
+    """Causes and sizes with frames, but none in test."""
 
 
 def create_dataset(context: Context, order: DatasetOrder) -> CreatedDataset:
@@ -95,4 +98,6 @@ def _store(
         )
         made, is_new = store_version(writing, new, version.placed())
         line = version_line(writing, made)
-    return CreatedDataset(line, is_new, divided.groups, divided.excluded)
+    with context.database.session() as reading:
+        missing = untested(count_strata(reading, find_version(reading, line.full_name)))
+    return CreatedDataset(line, is_new, divided.groups, divided.excluded, missing)

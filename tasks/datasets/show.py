@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.datasets.queries import VersionLine, find_version, version_line, version_videos
+from tasks.datasets.strata import Strata, count_strata
 
 UNKNOWN = "not stated"
 """Stands for a license or uploader that the source does not state."""
@@ -26,6 +27,7 @@ class VersionDetails:
     """Videos by license."""
     uploaders: dict[str, int]
     """Videos by uploader."""
+    strata: Strata
 
 
 def describe_version(session: Session, text: str) -> VersionDetails:
@@ -40,4 +42,5 @@ def describe_version(session: Session, text: str) -> VersionDetails:
         made.excluded,
         dict(Counter(one.license or UNKNOWN for one in videos).most_common()),
         dict(Counter(one.uploader or UNKNOWN for one in videos).most_common()),
+        count_strata(session, made),
     )

@@ -4,12 +4,15 @@ import atexit
 import os
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from configs.environment import DATABASE_URL
 from configs.errors import OtherDatabase
-from configs.models import RunConfig
 from db.connection.database import Database, open_database
 from labeling.storage.home import Home
+
+if TYPE_CHECKING:
+    from configs.models import RunConfig
 
 SAME_DATABASE = (
     "workers of a cluster require the run's database and home: set MASKMILL_DATABASE_URL in their environment "
@@ -35,7 +38,7 @@ def open_context(home: Home) -> Context:
     return Context(home, database_of(home))
 
 
-def open_worker_context(home: Home, config: RunConfig) -> Context:
+def open_worker_context(home: Home, config: "RunConfig") -> Context:
     """Return the context of a home in a worker, which may be on another machine of a cluster."""
     named = DATABASE_URL.read()
     if config.address and not named and not home.database.exists():

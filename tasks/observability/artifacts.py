@@ -117,7 +117,7 @@ def table_rows(
     if len(works) > 1:
         failed = sum(sum(work.failures.values()) for work in works)
         failed_shards = count_of(failed, "shard") if failed else ""
-        yield _row(f"all {len(works):,} videos", total, stages, failed_shards)
+        yield _row(f"all {count_of(len(works), 'video')}", total, stages, failed_shards)
 
 
 def _row(title: str, work: VideoWork, stages: Sequence[str], failures: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from more_itertools import batched
 from sqlalchemy.orm import Session
 
 from configs.models import Agreement
-from db.frames.listing import role_instances, to_instance
+from db.frames.instances import role_instances, to_instance
 from db.models.core import RunRow
 from db.review.scores import consensus_instances, delete_stale_scores, store_scores, unscored
 from db.runs.queries import run_models

@@ -9,14 +9,13 @@ from sqlalchemy.orm import Session
 from configs.categories import PERSON
 from configs.errors import ConfigError, StorageError
 from db.datasets.queries import VersionFrame, find_version, labels_of, version_rows
-from db.datasets.strata import causes_of
 from db.models.datasets import DatasetVersionRow
 from db.sql.reading import PAGE
 from labeling.datasets.records import SPLITS
 from labeling.storage.home import Home
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask, union_masks
-from labeling.students.groups import size_group
+from tasks.datasets.strata import strata_of
 from tasks.files import read_kept
 from tasks.training_records import FailedInput
 
@@ -43,12 +42,7 @@ def read_frames(
 ) -> Iterator[VersionImage]:
     """Yield frames in their order; one whose image cannot be read is left out and recorded in `failures`."""
     for page in batched(rows, PAGE):
-        people = labels_of(session, page)
-        causes = causes_of(session, made, [row.frame_id for row in page])
-        by_frame: dict[int, list[str]] = {}
-        for cause, frames in sorted(causes.items()):
-            for frame_id in frames:
-                by_frame.setdefault(frame_id, []).append(f"cause {cause}")
+        people, strata = labels_of(session, page), strata_of(session, made, page)
         for row in page:
             size_hw = (row.height, row.width)
             masks = [one.mask for one in people.get(row.labels_id, ()) if one.category == PERSON]
@@ -57,8 +51,8 @@ def read_frames(
             except StorageError as error:
                 failures.append(FailedInput(row.file_name, error.code, str(error)))
                 continue
-            groups = (size_group(masks, size_hw), *by_frame.get(row.frame_id, ()))
-            yield VersionImage(row.frame_id, row.video_id, rgb, union_masks(masks, size_hw), groups)
+            person = union_masks(masks, size_hw)
+            yield VersionImage(row.frame_id, row.video_id, rgb, person, strata[row.frame_id])
 
 
 def rows_of_splits(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from db.students.rounds import CircleRound
-from labeling.students.bootstrap import Interval
+from labeling.students.interval import Interval
 from labeling.text.figures import count, duration
 
 ROUND_COLUMNS = (

@@ -17,7 +17,7 @@ CODES = {
     "SourceRemoved": "removed", "SourcePrivate": "private", "SourceGeoBlocked": "geo_blocked", "BotWall": "bot_wall",
     "RateLimited": "rate_limited", "JsRuntimeMissing": "no_js_runtime", "NotAVideo": "not_a_video",
     "EmptyVideo": "empty_video", "TruncatedVideo": "truncated", "UnsupportedVideo": "unsupported_video",
-    "UnsafeArchive": "unsafe_archive", "CameraMoves": "camera_moves", "ModelError": "model", "WeightsMissing": "weights_missing",
+    "UnsafeArchive": "unsafe_archive", "CameraMoves": "camera_moves", "NoSuchPart": "no_such_part", "ModelError": "model", "WeightsMissing": "weights_missing",
     "WeightsCorrupt": "weights_corrupt", "ExtraMissing": "extra_missing", "ModelOutputWrong": "model_output",
     "AnnotationsContradict": "annotations_contradict",
     "SegmenterUnreachable": "segmenter_unreachable", "StorageError": "storage", "DiskFull": "disk_full",

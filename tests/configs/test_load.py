@@ -72,6 +72,26 @@ def test_an_unknown_kind_of_model_names_the_known_ones() -> None:
         load_config("lite", ["teacher=lit"])
 
 
+@pytest.mark.parametrize(
+    ("student", "message"),
+    [
+        ("{kind: tflite, path: own.tflite}", "no kind 'tflite'; did you mean 'litert'"),
+        ("{path: own.tflite}", "add `kind: litert`"),
+        ("{path: own.onnx}", "add `kind: onnx`"),
+        ("{min_area: 0.1}", "add `kind: KIND`"),
+    ],
+)
+def test_a_network_without_its_kind_is_told_which_it_is(student: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config("lite", [f"student={student}"])
+
+
+def test_a_network_beside_the_base_s_own_kind_is_told_which_it_is(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("base: lite\nstudent: {path: own.tflite}\n")
+    with pytest.raises(ConfigError, match="add `kind: litert`"):
+        load_config(str(tmp_path / "own.yaml"))
+
+
 def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
     with pytest.raises(UnknownModel, match="'maskrcnn_resnet50_fpn_v2'"):
         load_config("default", ["teacher=torchvision:maskrcn"])
@@ -152,6 +172,27 @@ def test_relative_paths_in_a_file_start_at_its_folder_wherever_it_is_read_from(
     assert config.trust.calibration == fitted
     monkeypatch.chdir(folder)
     assert load_config("mine.yaml") == load_config("../configs/mine.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("against", "resolved"),
+    [
+        ("deployed.yaml", "configs/deployed.yaml"),
+        ("../deployed", "deployed"),
+        ("lite", None),
+        ("current:int8", None),
+        ("0123abcd", None),
+    ],
+)
+def test_a_student_to_compare_with_is_a_path_if_it_names_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, against: str, resolved: str | None
+) -> None:
+    (tmp_path / "configs").mkdir()
+    file = tmp_path / "configs" / "mine.yaml"
+    file.write_text(f"base: offline\ncircle: {{dataset: night, frozen: exam, against: '{against}'}}\n")
+    monkeypatch.chdir("/")
+    stored = load_config(str(file)).model_dump(mode="json")
+    assert stored["circle"]["against"] == (f"{tmp_path}/{resolved}" if resolved else against)
 
 
 def test_a_labeled_set_without_a_name_is_refused() -> None:

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
 from db.connection.database import Database, open_database
-from db.frames.listing import DECISIONS, FrameQuery, frame_instances, list_frames
+from db.frames.instances import frame_instances
+from db.frames.listing import DECISIONS, FrameQuery, list_frames
 from db.models.core import DecisionRow, FrameRow
 from db.review.outbox import known_tasks, open_frames, withdraw_unwanted
 from db.review.selection import choose_waiting, count_waiting

@@ -51,7 +51,7 @@ def test_a_round_makes_a_version_and_a_student_once(tmp_path: Path, monkeypatch:
     )
     circle = Circle(
         dataset="night",
-        on="exam",
+        frozen="exam",
         decisions=("accepted", "review"),
         split="100/0/0",
         training=QUICK,

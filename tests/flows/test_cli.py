@@ -192,7 +192,7 @@ def test_the_same_command_again_says_that_nothing_was_to_do() -> None:
         (["run", "video.mp4", "--config", "lita"], "did you mean the preset 'lite'"),
         (
             ["run", "video.mp4", "--config", "lite", "--set", "teacher=yolo"],
-            "'torchvision', 'transformers', 'lite'",
+            "choose one of torchvision, transformers, lite",
         ),
         (["run", "--config", "lite"], "no sources"),
         (["run", "rtsp://me:hunter2@127.0.0.1/live", "--config", "lite"], "environment variable"),
@@ -261,6 +261,7 @@ def test_doctor_tells_what_is_there_and_what_is_missing(workplace: Path) -> None
         "device",
         "extra lite",
         "extra torch",
+        "extra transformers",
         "database",
         "JavaScript runtime",
         "disk",

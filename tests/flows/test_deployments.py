@@ -68,7 +68,8 @@ def test_scheduled_exports_and_collections_have_the_settings_of_the_config(tmp_p
 def test_a_circle_is_deployed_with_the_flow_that_waits_for_approval(tmp_path: Path) -> None:
     changes = (
         "circle.dataset=night",
-        "circle.on=exam",
+        "circle.frozen=exam",
+        "circle.against=deployed.yaml",
         "circle.training.steps=50",
         "schedules.circle.interval_s=9",
     )
@@ -76,12 +77,13 @@ def test_a_circle_is_deployed_with_the_flow_that_waits_for_approval(tmp_path: Pa
     assert [name for name, one in made.items() if one.schedules] == ["run-circle"]
     circle = made["run-circle"].parameters
     assert (circle["circle"]["dataset"], circle["circle"]["training"]["steps"]) == ("night", 50)
+    assert circle["circle"]["against"] == str(Path("deployed.yaml").absolute())
     assert made["promote-student"].parameters == {"student": "latest", "on": "exam", "home": str(tmp_path)}
     assert job(tmp_path, *changes).config.run_id() == job(tmp_path).config.run_id()
     for name in ("circle", "promote"):
         flow = scheduled_flows()[name]
         flow.validate_parameters(made[flow.name].parameters)
-    with pytest.raises(ConfigError, match=r"circle: \{dataset: NAME, on: FROZEN\}"):
+    with pytest.raises(ConfigError, match=r"circle: \{dataset: NAME, frozen: NAME\}"):
         load_config("offline", ["schedules.circle.interval_s=9"])
 
 
@@ -175,7 +177,7 @@ def test_each_schedule_of_a_config_starts_a_flow() -> None:
     assert promote == "promote"  # started by `circle`
     assert set(scheduled) == set(Schedules.model_fields) == set(scheduled_flows()) - {promote}
     changes = [f"schedules.{name}.interval_s={i}" for i, name in enumerate(scheduled, start=60)]
-    circle = ("circle.dataset=night", "circle.on=exam")
+    circle = ("circle.dataset=night", "circle.frozen=exam")
     for seconds, deployment in enumerate(
         make_deployments(job(Path("/home"), *circle, *changes))[:-1], start=60
     ):

@@ -24,7 +24,7 @@ from tasks.execution.context import close_databases
 from tasks.matte import MatteOrder, MatteSummary
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_text_as_video, write_truncated, write_zero_frames
-from tests.fakes.mattes import read_folder, times_of, write_network, write_walk
+from tests.fakes.mattes import add_beeps, beeps_in, read_folder, times_of, write_network, write_walk
 from tests.prefect_server import plant_database
 
 CONFIG = """
@@ -192,6 +192,27 @@ def test_if_all_videos_are_broken_the_exit_code_says_so(tmp_path: Path) -> None:
     result = matte("zero.mp4", "text.mp4", "--out", "out", code=4)
     assert "empty_video" in result.output
     assert json.loads((tmp_path / "out" / "zero" / "progress.json").read_bytes())["stage"] == "failed"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect")
+def test_a_part_of_a_video_is_cut_out_with_its_sound(tmp_path: Path) -> None:
+    write_walk(tmp_path / "silent.mp4", frames=20)
+    add_beeps(tmp_path / "silent.mp4", tmp_path / "walk.mp4", [0.3, 0.9, 1.7], seconds=2)
+    matte("walk.mp4", "--out", "out", "--start", "0.5", "--end", "1.5")
+    made = json.loads((tmp_path / "out" / "walk" / "matte.json").read_bytes())
+    assert [one["time_s"] for one in made["frames"]] == pytest.approx([0.5 + 0.1 * i for i in range(10)])
+    assert [one["index"] for one in made["frames"]] == list(range(10))
+    composite = tmp_path / "out" / "walk" / "composite.mp4"
+    assert times_of(composite) == pytest.approx([0.1 * i for i in range(10)], abs=1e-3)
+    assert beeps_in(composite) == pytest.approx([0.4], abs=0.05)
+    refused = matte("walk.mp4", "--out", "out", code=2)
+    assert "(part)" in refused.stderr
+    assert (
+        "--end 1 is not after --start 2"
+        in matte("walk.mp4", "--out", "o", "--start", "2", "--end", "1", code=2).stderr
+    )
+    assert "is 2.00 s long" in matte("walk.mp4", "--out", "late", "--start", "7", code=4).output
 
 
 def test_only_missing_files_fail_at_once(tmp_path: Path) -> None:

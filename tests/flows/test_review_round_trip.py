@@ -6,7 +6,7 @@ import pytest
 from pycocotools.coco import COCO
 from sqlalchemy import select
 
-from db.frames.listing import to_instance
+from db.frames.instances import to_instance
 from db.models.core import FrameRow, InstanceRow
 from labeling.datasets.formats.coco import write_coco
 from labeling.structures.masks import Mask

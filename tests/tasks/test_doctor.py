@@ -11,6 +11,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from configs.environment import IMAGE_STORE
 from configs.load import load_config
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE, credentials_file
+from labeling.segmenters.requirements import required_extras
 from tasks.doctor import CheckResult, run_checks
 from tests.servers import send_page, serve
 from tests.store_server import TestBucket
@@ -25,6 +26,25 @@ WRONG_KEY = "0123456789abcdef" * 2
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (URL_VARIABLE, TOKEN_VARIABLE):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.slow  # imports torch
+@pytest.mark.requires("transformers", "transformers")
+def test_each_model_of_the_hub_that_is_missing_is_named(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (here / name).write_text("{}")
+    gone = [str(tmp_path / name) for name in ("sam", "matting")]
+    config = load_config(
+        "offline", [f"teacher.refine=['sam:{gone[0]}', 'vitpose:{here}', 'vitmatte:{gone[1]}']"]
+    )
+    checks = {check.what: check for check in run_checks(config, tmp_path)}
+    assert checks[f"model {here}"].ok
+    for name in gone:
+        assert checks[f"model {name}"].is_failure
+        assert "no such folder" in checks[f"model {name}"].finding
+    assert required_extras(config) == {"torch", "transformers"}
 
 
 def check_studio(home: Path, *changes: str) -> CheckResult:

@@ -11,10 +11,11 @@ from sqlalchemy import select
 
 from configs.load import load_config
 from db.models.core import ShardRow
-from db.runs.queries import run_passed_over, shard_clip
+from db.runs.clips import shard_clip
+from db.runs.queries import run_passed_over
 from db.runs.writes import upsert_run
 from labeling.background.samples import read_samples, sample_times, widen_range
-from labeling.sources.source import PassedOver
+from labeling.sources.passed_over import PassedOver
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip
 from labeling.video.gaps import find_gaps, to_filmed, to_stamped
@@ -72,6 +73,25 @@ def test_samples_are_spread_over_filmed_time_and_taken_once(tmp_path: Path) -> N
     assert float(end_s - start_s) == pytest.approx(4.0, abs=0.2)
     stamps = [float(to_stamped(t, clip.gaps)) for t in sample_times(start_s, end_s, 8)]
     assert sum(stamp < 3 for stamp in stamps) == sum(stamp > 200 for stamp in stamps) == 4
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
+@pytest.mark.parametrize(
+    ("pts", "gap_s"),
+    [
+        ([*range(0, 3900, 100), 47_000_000], (3.8, 47_000.0)),
+        ([0, *range(3_600_100, 3_603_900, 100)], (0.0, 3600.1)),
+        ([*range(0, 2000, 100), *range(10_802_000, 10_804_000, 100)], (1.9, 10_802.0)),
+    ],
+    ids=["the last stamp", "the first stamp", "in the middle"],
+)
+def test_a_gap_is_that_of_the_frames_in_the_order_in_which_they_are_shown(
+    pts: list[int], gap_s: tuple[float, float], suffix: str, tmp_path: Path
+) -> None:
+    """Frames are decoded in another order, with other stamps."""
+    path = write_numbered_video(tmp_path / f"v.{suffix}", fps=Fraction(10), frames=len(pts), pts=pts)
+    ((start, end),) = find_gaps(path, Fraction(10))
+    assert (float(start), float(end)) == pytest.approx(gap_s, abs=0.11)
 
 
 def test_a_time_lapse_has_no_gaps(tmp_path: Path) -> None:

@@ -76,11 +76,11 @@ def rle_json(mask: Mask) -> bytes:
 
 def counts_json(counts: bytes, size_hw: tuple[int, int]) -> bytes:
     """Return counts as COCO's compressed RLE. The backslash is their only character that JSON escapes."""
-    return _rle_head(size_hw) + counts.replace(b"\\", b"\\\\") + b'"}'
+    return rle_head(size_hw) + counts.replace(b"\\", b"\\\\") + b'"}'
 
 
 @lru_cache(maxsize=64)
-def _rle_head(size_hw: tuple[int, int]) -> bytes:
+def rle_head(size_hw: tuple[int, int]) -> bytes:
     """Return the beginning of the encodings of one size; a dataset has few sizes."""
     return _RLE_HEAD % size_hw
 

@@ -19,6 +19,7 @@ from labeling.datasets.provenance import OriginLines
 from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary
 from labeling.datasets.staging import export_errors, write_new
 from labeling.datasets.writing import WriteOptions, open_dataset
+from labeling.text.figures import count_of
 
 ROOT = "VOCdevkit/VOC2012"
 NAMES = (
@@ -142,7 +143,9 @@ def _label_map(classes: dict[str, int]) -> str:
 
 def _image_note(count: int) -> list[str]:
     return (
-        [f"{count} images are not .jpg files: readers that add this suffix do not find them"] if count else []
+        [f"{count_of(count, 'image')} not in a .jpg file: readers that add this suffix do not find it"]
+        if count
+        else []
     )
 
 

@@ -27,6 +27,8 @@ from labeling.structures.instances import COCO_KEYPOINTS, Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, fill_box, union_masks
 
 _PER_KEYPOINT = 3
+_SCORES = ("score", "confidence", "conf", "probability")
+"""Names of a record's score: COCO's, and those that other tools write."""
 _TURNED = range(5, 9)
 """EXIF orientations that exchange width and height."""
 _ORIENTATION = 0x0112
@@ -368,12 +370,12 @@ def _read_keypoints(record: Mapping[str, Any], origin: str) -> Keypoints | None:
 
 
 def read_score(record: Mapping[str, Any], origin: str) -> float:
-    """Return the score, 1 if there is none.
+    """Return the score, also by another usual name; 1 if there is none.
 
     Raises:
         ModelOutputWrong: it is not a number from 0 to 1.
     """
-    score = record.get("score", 1.0)
+    score = next((record[name] for name in _SCORES if name in record), 1.0)
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
         raise ModelOutputWrong(f"{origin}: score {score!r} is not a number from 0 to 1")
     return float(score)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from configs.errors import ModelOutputWrong
+from labeling.text.figures import count_of
 
 PERSON_ID = "1"
 """COCO's category, for records without categories."""
@@ -71,7 +72,7 @@ def refuse_other_categories(
     if not found or has_person or (only_zero and "0" not in found):
         return
     raise ModelOutputWrong(
-        f"{origin}: {len(records)} records, none of category_id {', '.join(sorted(people))} (people); found: "
+        f"{origin}: {count_of(len(records), 'record')}, none of category_id {', '.join(sorted(people))} (people); found: "
         f"{', '.join(sorted(found)[:_SHOWN])}: set person_category to the id of people, such as 0 for YOLO's"
     )
 

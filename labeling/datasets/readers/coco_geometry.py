@@ -14,7 +14,7 @@ from labeling.structures.masks import BoxXywh, Mask, box_iou_matrix, check_size,
 BIGGEST_LENGTH = 1e9
 """Pixels; no image is as large, and a double holds all such numbers exactly."""
 _SIDES = 4
-_FEWEST_COORDINATES = 6
+_FEWEST_POINTS, _FEWEST_COORDINATES = 3, 6
 EDGE_PX = 2.0
 """How far coordinates may leave the image by rounding."""
 _TINY_PX = 4.0
@@ -56,13 +56,15 @@ def read_segmentation(
 def read_polygons(
     segmentation: list[Any], origin: str, notes: ReaderNotes | None = None
 ) -> list[list[float]]:
-    """Return polygons as [x0, y0, x1, y1, ...]; a flat list of numbers is one polygon.
+    """Return polygons as [x0, y0, x1, y1, ...]; a flat list of numbers is one polygon, and points may be pairs.
 
     A polygon of fewer than three points beside a complete one is dropped, and noted.
     """
     if segmentation and all(_is_number(value) for value in segmentation):
         segmentation = [segmentation]
-    outlines = [[float(value) for value in polygon] for polygon in segmentation]
+    if segmentation and all(map(_is_pair, segmentation)) and len(segmentation) >= _FEWEST_POINTS:
+        segmentation = [segmentation]  # one polygon of pairs
+    outlines = [_flat_outline(polygon) for polygon in segmentation]
     if not np.isfinite(np.concatenate([*outlines, np.zeros(1)])).all():
         raise ValueError("a polygon's coordinates must be finite")
     if any(len(outline) % 2 for outline in outlines):
@@ -73,6 +75,19 @@ def read_polygons(
     for _ in range(len(outlines) - len(complete) if notes else 0):
         notes.add("polygons of fewer than three points, dropped", origin)  # type: ignore[union-attr]  # checked above
     return complete
+
+
+def _flat_outline(polygon: Any) -> list[float]:
+    """Return the numbers of a polygon; of pairs [x, y], in their order."""
+    if isinstance(polygon, list) and polygon and all(map(_is_pair, polygon)):
+        polygon = [value for point in polygon for value in point]
+    if not isinstance(polygon, list | tuple) or any(isinstance(value, list | Mapping) for value in polygon):
+        raise ValueError(f"a polygon is a list of numbers, x, y, x, y, ...; this one is {str(polygon)[:60]}")
+    return [float(value) for value in polygon]
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == len(("x", "y")) and all(map(_is_number, value))
 
 
 def _is_number(value: object) -> bool:

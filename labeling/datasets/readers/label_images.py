@@ -28,6 +28,8 @@ MOST_LABELS = 64
 """With more values, the image has levels of gray instead of labels."""
 _DEPTHS = (255, 4095, 16383, 65535)
 """White in images of 8, 12, 14 and 16 bits."""
+_PER_CENT = 100
+"""White in images of per cents."""
 _NEAR_WHITE = 0.9
 _MIN_CONTACT = 0.15
 """A soft edge touches white on one side and black on the other: the shorter of both contacts over the longer one. The
@@ -156,7 +158,8 @@ def sort_gray(values: NDArray[Any], *, origin: str, is_narrow: bool = False) -> 
     present = [int(value) for value in np.unique(values) if value]
     if len(present) <= 1:
         return LabelImage(values, "one mask" if present else "no person")
-    white = next((white for white in _DEPTHS if present[-1] <= white), present[-1])
+    whites = (present[-1],) if present[-1] == _PER_CENT else _DEPTHS
+    white = next((white for white in whites if present[-1] <= white), present[-1])
     if not is_narrow and _has_soft_edges(values, white):
         half = white // 2
         return LabelImage(values > half, f"one mask with soft edges, above {half}")

@@ -6,6 +6,8 @@ removed do: first as coarse vectors, compared all with all; then, for the simila
 shifted and scaled against each other (`labeling.datasets.splits.similarity`).
 """
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,9 @@ METHOD = "luma32"
 SIDE = 32
 BYTES = SIDE * SIDE
 COARSE_SIDE = 20
-COARSE = COARSE_SIDE * COARSE_SIDE
+COARSE = 96
+"""Slowest waves of an image of COARSE_SIDE x COARSE_SIDE that make its vector. The blur before leaves little of the others:
+on real images at most 0.6 % of the energy of 99 % of them, so that correlations are off by less than 0.01."""
 MIN_CONTRAST = 2.0
 """Levels of 255: below, an image is plain (black, fog) and is like no other."""
 _REDUCED_FROM = 1 << 17
@@ -47,28 +51,32 @@ def _shrink(gray: cv2.typing.MatLike) -> Thumbnails:
 
 
 def coarse_vectors(thumbnails: Thumbnails) -> Vectors:
-    """Return a vector for each image; the product of two is their correlation."""
-    vectors = np.zeros((len(thumbnails), COARSE), dtype=np.float32)
+    """Return a vector for each image; the product of two is their correlation.
+
+    The first half are the waves that flipping an image left to right keeps, the second half those whose sign it changes:
+    the correlation with the flipped image is the product of the first halves minus that of the second ones.
+    """
+    images = np.empty((len(thumbnails), COARSE_SIDE * COARSE_SIDE), dtype=np.float32)
     for number, thumbnail in enumerate(thumbnails):
         small = cv2.resize(
             thumbnail.astype(np.float32), (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA
         )
         slow = cv2.GaussianBlur(small, (0, 0), 4.0)
-        vectors[number] = (cv2.GaussianBlur(small, (0, 0), 1.2) - slow).ravel()
-    vectors -= vectors.mean(axis=1, keepdims=True)
+        images[number] = (cv2.GaussianBlur(small, (0, 0), 1.2) - slow).ravel()
+    vectors = images @ _waves()
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     is_plain = lengths < MIN_CONTRAST * COARSE_SIDE
     return np.where(is_plain, 0, vectors / np.maximum(lengths, 1e-6)).astype(np.float32)
 
 
-def split_by_symmetry(vectors: Vectors) -> tuple[Vectors, Vectors]:
-    """Return the even and the odd part of each image under flipping, N x COARSE/2 each.
-
-    The product of two vectors is that of their even parts plus that of their odd parts; flipping one image changes the
-    sign of the second: both correlations together cost what one costs.
-    """
-    images = vectors.reshape(-1, COARSE_SIDE, COARSE_SIDE)
-    left, right = images[:, :, : COARSE_SIDE // 2], images[:, :, : COARSE_SIDE // 2 - 1 : -1]
-    half = np.float32(np.sqrt(0.5))
-    even, odd = (left + right) * half, (left - right) * half
-    return even.reshape(-1, COARSE // 2), odd.reshape(-1, COARSE // 2)
+@cache
+def _waves() -> Vectors:
+    """Return the slowest waves of a discrete cosine transform as columns, pixels x COARSE, without the constant one."""
+    at, waves = np.arange(COARSE_SIDE), np.arange(COARSE_SIDE)[:, None]
+    lines = np.cos((2 * at + 1) * waves * np.pi / (2 * COARSE_SIDE))
+    lines /= np.linalg.norm(lines, axis=1, keepdims=True)
+    down, right = (number.ravel() for number in np.indices((COARSE_SIDE, COARSE_SIDE)))
+    by_speed = np.argsort(down**2 + right**2, kind="stable")[1:]
+    halves = [by_speed[right[by_speed] % 2 == parity][: COARSE // 2] for parity in (0, 1)]
+    images = [np.outer(lines[down[one]], lines[right[one]]).ravel() for one in np.concatenate(halves)]
+    return np.stack(images, axis=1).astype(np.float32)

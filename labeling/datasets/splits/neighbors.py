@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.datasets.splits.descriptors import Vectors, split_by_symmetry
+from labeling.datasets.splits.descriptors import COARSE, Vectors
 from labeling.datasets.splits.similarity import NEAR, similarities
 from labeling.datasets.splits.thumbnail_file import ThumbnailFile
 
@@ -93,14 +93,20 @@ def nearest_frames(file: ThumbnailFile, queries: Positions, references: Position
     at = {int(position): number for number, position in enumerate(queries)}
     for rows, columns, products in _blocks(file, queries, references):
         here = [at[int(position)] for position in rows]
-        values = np.concatenate([best[here], products], axis=1)
-        places = np.concatenate([found[here], np.broadcast_to(columns, products.shape)], axis=1)
-        top = np.argpartition(-values, count - 1, axis=1)[:, :count]
+        top = _largest(products, count)
+        values = np.concatenate([best[here], np.take_along_axis(products, top, axis=1)], axis=1)
+        places = np.concatenate([found[here], columns[top]], axis=1)
+        top = _largest(values, count)
         best[here] = np.take_along_axis(values, top, axis=1)
         found[here] = np.take_along_axis(places, top, axis=1)
     if not count:
         return NearestFrames(np.full(len(queries), -1, dtype=np.int64), np.full(len(queries), -1, np.float32))
     return _exact(file, queries, found)
+
+
+def _largest(values: NDArray[np.float32], count: int) -> Positions:
+    """Return the columns of the largest values of each row, at most so many."""
+    return np.argpartition(values, -min(count, values.shape[1]), axis=1)[:, -count:]
 
 
 def _exact(file: ThumbnailFile, queries: Positions, found: Positions) -> NearestFrames:
@@ -123,10 +129,14 @@ def _blocks(
     """Yield blocks of correlations, mirrored or not, whichever is larger."""
     for first in range(0, len(rows), _ROWS):
         some_rows = rows[first : first + _ROWS]
-        even, odd = split_by_symmetry(file.vectors(some_rows))
+        even, odd = _halves(file.vectors(some_rows))
         for start in range(0, len(columns), _COLUMNS):
             some_columns = columns[start : start + _COLUMNS]
-            other_even, other_odd = split_by_symmetry(file.vectors(some_columns))
+            other_even, other_odd = _halves(file.vectors(some_columns))
             products, of_odd = even @ other_even.T, odd @ other_odd.T
             products += np.abs(of_odd, out=of_odd)  # the larger of the image and the flipped one
             yield some_rows, some_columns, products
+
+
+def _halves(vectors: Vectors) -> tuple[Vectors, Vectors]:
+    return vectors[:, : COARSE // 2], vectors[:, COARSE // 2 :]

@@ -1,5 +1,7 @@
 """How similar two frames are, whatever was cropped, mirrored or encoded again."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -12,7 +14,9 @@ NEAR = 0.7
 encoding and mirrored; the 1,000 most similar of 60,000 pairs of unrelated frames stayed below 0.55."""
 _SMALLEST = 29
 """Side of the part of an image that the other one may show: a crop of up to 10 %."""
-_BATCH = 256
+_SHORTEST = 1e-3
+"""Length of an image without any contrast."""
+_BATCH = 64
 _Planes = NDArray[np.float32]
 """N x SIDE x SIDE without slow changes of brightness."""
 
@@ -30,10 +34,15 @@ def similarities(first: Thumbnails, second: Thumbnails) -> NDArray[np.float32]:
 
 
 def _similarities(first: _Planes, second: _Planes) -> NDArray[np.float32]:
-    flipped = np.ascontiguousarray(second[:, :, ::-1])
-    pairs = ((first, second), (second, first), (first, flipped), (flipped, first))
-    best = np.stack([_best_part(whole, part) for whole, part in pairs])
-    return np.asarray(best.max(axis=0), dtype=np.float32)
+    in_first = _best_part(first, (second, _flip(second)))
+    in_second = _best_part(
+        second, (first, _flip(first))
+    )  # the first one in the flipped second one is the same
+    return np.maximum(in_first, in_second)
+
+
+def _flip(planes: _Planes) -> _Planes:
+    return np.ascontiguousarray(planes[:, :, ::-1])
 
 
 def _planes(thumbnails: Thumbnails) -> _Planes:
@@ -44,20 +53,28 @@ def _planes(thumbnails: Thumbnails) -> _Planes:
     return planes
 
 
-def _best_part(whole: _Planes, part: _Planes) -> NDArray[np.float32]:
-    """Return the best correlation of `part`, scaled down, with any place in `whole`."""
+def _best_part(whole: _Planes, parts: Sequence[_Planes]) -> NDArray[np.float32]:
+    """Return the best correlation of any of `parts`, scaled down, with any place in `whole`."""
     best = np.full(len(whole), -1.0, dtype=np.float32)
     for side in range(SIDE, _SMALLEST - 1, -1):
         size = side * side
-        scaled = np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in part])
+        scaled = np.stack([_unit(_resize(part, side).reshape(-1, size)) for part in parts], axis=2)
         windows = sliding_window_view(whole, (side, side), axis=(1, 2))  # type: ignore[call-overload]  # numpy allows several axes
         places = windows.reshape(len(whole), -1, size)
-        products = _unit(places) @ _unit(scaled.reshape(-1, size))[:, :, None]
-        best = np.maximum(best, products[:, :, 0].max(axis=1))
+        squares = np.einsum("npi,npi->np", places, places) - size * places.mean(axis=2) ** 2
+        lengths = np.sqrt(np.maximum(squares, _SHORTEST**2))
+        products = (
+            places @ scaled / lengths[:, :, None]
+        )  # the parts have no mean: those of places do not matter
+        best = np.maximum(best, products.max(axis=(1, 2)))
     return best
+
+
+def _resize(planes: _Planes, side: int) -> _Planes:
+    return np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in planes])
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     centered = vectors - vectors.mean(axis=-1, keepdims=True)
     lengths = np.linalg.norm(centered, axis=-1, keepdims=True)
-    return np.asarray(centered / np.maximum(lengths, 1e-3), dtype=np.float32)
+    return np.asarray(centered / np.maximum(lengths, _SHORTEST), dtype=np.float32)

@@ -22,6 +22,7 @@ from labeling.review.label_studio.filters import (
 )
 from labeling.review.label_studio.http import DEFAULT_RETRY_POLICY, Connection, RetryPolicy
 from labeling.review.label_studio.s3_storage import Bucket, S3Keys, attach_bucket, signs_bucket
+from labeling.text.figures import count_of
 
 OLDEST_VERSION = (1, 20)
 """First version with personal access tokens and the filters that we use; tested with 1.23."""
@@ -239,7 +240,7 @@ class LabelStudioClient:
         ids = [int(task_id) for task_id in response.get("task_ids", [])]
         if len(ids) != len(tasks):
             raise LabelStudioError(
-                f"Label Studio at {self.url} accepted {len(tasks)} tasks and returned {len(ids)} ids: "
+                f"Label Studio at {self.url} accepted {count_of(len(tasks), 'task')} and returned {count_of(len(ids), 'id')}: "
                 "check whether its version is supported"
             )
         return ids

@@ -55,7 +55,7 @@ class RetryPolicy:
 
 
 DEFAULT_RETRY_POLICY = RetryPolicy()
-QUICK = RetryPolicy(timeout_s=10, attempts=1, connect_s=3)
+QUICK = RetryPolicy(timeout_s=5, attempts=1, connect_s=3)
 """To find out at once whether a server is there; a busy one needs seconds for its first response."""
 
 

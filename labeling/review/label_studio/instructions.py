@@ -60,14 +60,20 @@ def _still(values: Values) -> str:
     return f"{format_masks(values['masks'])} barely moved in the video: {guess_about_still(values)}"
 
 
+def _student_sees_more(values: Values) -> str:
+    found = "people or objects" if values.get("are_objects") else "people"
+    return f"{found if values.get('in_one_mask') else name_instances(values)} may be missing"
+
+
 _WORDS: Mapping[ReasonCode, Callable[[Values], str]] = {
     "no_person": _say("people may be missing"),
-    "student_sees_more": lambda values: f"{name_instances(values)} may be missing",
+    "student_sees_more": _student_sees_more,
     "verifier_sees_more": lambda values: f"{name_instances(values)} may be missing",
     "verifier_sees_less": lambda values: f"masks of {name_instances(values)} may show something else",
     "low_score": _say(_UNSURE),
     "no_threshold": _say(_UNSURE),
     "not_mirrored": _say(_UNSURE),
+    "not_calibrated": lambda values: f"{', '.join(values['categories'])}: nothing else has checked them",
     "low_trust": _how_sure,
     "keypoints_outside": _say(_PART_MISSING),
     "verifier_keypoints_outside": _say(_PART_MISSING),

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from configs.models import Agreement
 from db.connection.database import open_database
 from db.frames.dataset import dataset_frames
-from db.frames.listing import frame_instances
+from db.frames.instances import frame_instances
 from db.models.core import FrameRow, InstanceRow, ShardRow
 from db.runs.writes import ShardRange, plan_shards, record_models, record_video, store_shard, upsert_run
 from labeling.comparison.agreement import compare_instances

@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from configs.models import Agreement
 from db.connection.database import Database, open_database
+from db.frames.people import count_people
 from db.models.core import FrameRow, InstanceRow, RunRow, ShardRow, TrackRow
 from db.runs.garbage import delete_predictions
-from db.runs.tracks import count_people
 from db.runs.writes import ShardRange, plan_shards, record_models, record_video, store_shard, upsert_run
 from labeling.comparison.agreement import compare_instances
 from labeling.structures.instances import Instance, ModelCard

@@ -16,7 +16,7 @@ def test_only_allowed_licenses_pass_and_the_others_are_counted() -> None:
     allowed = LicenseFilter(["cc-by*", " cc0 "])
     assert [frame.id for frame in allowed.keep(frames)] == [1, 3, 5]
     assert allowed.notes() == [
-        "3 frames were left out, their license is none of cc-by*, cc0 (not stated: 2, proprietary: 1)"
+        "3 frames left out, whose license is none of cc-by*, cc0 (not stated: 2, proprietary: 1)"
     ]
 
 

@@ -59,7 +59,7 @@ def test_images_on_another_disk_are_copied_and_noted(tmp_path: Path) -> None:
     finally:
         far.unlink()
     assert (tmp_path / "images/far.jpg").read_bytes() == b"image"
-    assert images.notes() == ["1 images were copied: they cannot be hard-linked to this folder"]
+    assert images.notes() == ["1 image copied: hard links to this folder are not possible"]
 
 
 def test_a_folder_with_something_else_is_refused_and_left_alone(

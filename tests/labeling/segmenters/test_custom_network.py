@@ -52,6 +52,38 @@ def test_the_map_of_a_network_is_the_mask(first_channel: Path) -> None:
     assert instance.stability == pytest.approx((red > 191).sum() / (red > 127).sum())
 
 
+def test_the_size_of_the_input_is_read_from_the_file_where_it_is_fixed(
+    first_channel: Path, tmp_path: Path
+) -> None:
+    rgb = noise(48, 60)
+    assert segment(rgb, path=first_channel, input_hw=None) == segment(rgb, path=first_channel)
+    of_any_size = save_onnx(
+        tmp_path / "any.onnx",
+        [helper.make_node("Slice", ["image", "first", "last", "axis"], ["map"])],
+        input_shape=[1, 3, "height", "width"],
+        outputs=[("map", TensorProto.FLOAT)],
+        constants=FIRST_CHANNEL,
+    )
+    with pytest.raises(
+        ConfigError, match=r"any\.onnx takes images of any size.*add input_hw: \[HEIGHT, WIDTH\]"
+    ):
+        segment(rgb, path=of_any_size, input_hw=None)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("file", "size_hw"),
+    [("selfie_segmentation.tflite", (256, 256)), ("selfie_segmentation_landscape.tflite", (144, 256))],
+)
+def test_a_litert_file_names_its_size(shared: Path, file: str, size_hw: tuple[int, int]) -> None:
+    block = CustomNetworkBlock(kind="litert", path=shared / "weights" / "mediapipe" / file)
+    height, width = size_hw
+    assert f"input 1x{height}x{width}x3" in CustomNetworkSegmenter(block).describe()
+    dynamic = shared / "cases" / "18-litert-dynamic-shape" / "dyn.tflite"
+    with pytest.raises(ConfigError, match="add input_hw"):
+        CustomNetworkSegmenter(CustomNetworkBlock(kind="litert", path=dynamic))
+
+
 def test_bgr_gives_the_network_blue_first(first_channel: Path) -> None:
     rgb = noise(*HW)
     (instance,) = segment(rgb, path=first_channel, channels="bgr")
@@ -220,7 +252,7 @@ def test_the_declared_hash_is_checked_and_stored(first_channel: Path) -> None:
 def test_a_file_that_is_no_network_is_an_error(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "broken"
     path.write_bytes(b"not a network")
-    with pytest.raises(ConfigError, match=f"broken cannot be loaded as a {kind} model"):
+    with pytest.raises(ConfigError, match=f"broken cannot be loaded as kind: {kind}:"):
         segment(noise(*HW), kind=kind, path=path)
     with pytest.raises(WeightsMissing, match=r"no file at .*absent"):
         segment(noise(*HW), kind=kind, path=tmp_path / "absent")

@@ -5,9 +5,16 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
+from configs.licenses import Licenses
 from configs.load import load_config
 from labeling.segmenters.factory import load_models
-from labeling.segmenters.licenses import licenses_of, read_license, require_licenses
+from labeling.segmenters.licenses import (
+    License,
+    check_license,
+    licenses_of,
+    read_license,
+    require_licenses,
+)
 
 USES = "licenses.use=[commercial, surveillance]"
 
@@ -46,6 +53,21 @@ def test_presets_permit_any_use(preset: str) -> None:
     require_licenses(config)
     assert {one.name for one in licenses_of(config)} <= {"apache-2.0", "bsd-3-clause"}
     assert bool(list(licenses_of(config))) == (preset != "offline")
+
+
+def test_the_best_preset_permits_any_use_by_the_cards_of_its_models(tmp_path: Path) -> None:
+    card = "---\nlicense: apache-2.0\n---\n"
+    finder, sam = write_model(tmp_path / "finder", card), write_model(tmp_path / "sam", card)
+    changes = [f"teacher.model={finder}", f"teacher.refine=[sam:{sam}]"]
+    config = load_config("best", [*changes, "licenses.use=[commercial, surveillance, biometric]"])
+    require_licenses(config)
+    assert {one.name for one in licenses_of(config)} == {"apache-2.0", "bsd-3-clause"}
+
+
+@pytest.mark.parametrize("license", ["cc-by-nc-4.0", "s-lab-1.0"])
+def test_noncommercial_licenses_permit_nothing_commercial(license: str) -> None:
+    with pytest.raises(ConfigError, match="forbids commercial use"):
+        check_license(License("somebody/model", license), Licenses(use=("commercial",)))
 
 
 def test_a_forbidden_use_is_refused_before_the_model_is_loaded(tmp_path: Path) -> None:

@@ -105,6 +105,17 @@ def bytes_out(folder: Path, kind: int = TensorProto.UINT8, factor: float = 255) 
     )
 
 
+def test_probabilities_that_are_declared_logits_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelOutputWrong, match="as probabilities do; declare output: probability"):
+        opened(bytes_out(tmp_path, TensorProto.FLOAT, factor=1), output="logits")
+
+
+def test_a_file_of_another_kind_says_which(tmp_path: Path) -> None:
+    (tmp_path / "own.tflite").write_bytes(b"no network")
+    with pytest.raises(ConfigError, match=r"kind: litert is for \.tflite files"):
+        opened(tmp_path / "own.tflite")
+
+
 def test_whole_numbers_of_an_output_are_scaled_by_their_range(tmp_path: Path) -> None:
     rgb = noise(*HW)
     for kind, factor in ((TensorProto.UINT8, 255), (TensorProto.UINT16, 65535), (TensorProto.INT8, 127)):
@@ -187,7 +198,7 @@ def test_external_weights_are_part_of_the_hash(tmp_path: Path) -> None:
     with pytest.raises(WeightsCorrupt, match=rf"\.data have together the SHA-256 {hashes[1]}"):
         opened(other, sha256=hashes[0])
     external_files(path)[0].unlink()
-    with pytest.raises(ConfigError, match="cannot be loaded as a onnx model"):
+    with pytest.raises(ConfigError, match=r"cannot be loaded as kind: onnx: .*; check `kind` and `path`"):
         opened(path)
 
 
@@ -221,6 +232,27 @@ def test_networks_of_other_tools_see_the_person_or_are_refused(
             opened(path, input_hw=(120, 160), **options)
     else:
         assert opened(path, input_hw=(120, 160), **options).report.shares["person"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "output", "message"),
+    [
+        ({}, np.zeros((1, 2, *HW)), "which of its two channels is people"),
+        ({"output": "class_map"}, np.zeros((1, *HW)), "the value of people in its map"),
+    ],
+)
+def test_the_default_class_is_refused_where_it_is_the_background(
+    options: dict[str, Any], output: NDArray[Any], message: str
+) -> None:
+    with pytest.raises(ModelOutputWrong, match=message):
+        read_maps(output, block(**options))
+    assert list(read_maps(output, block(**options, person_class=1))) == ["person"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 20, 12), (20, 12), (1, 20, 12, 1)])
+def test_a_map_with_swapped_sides_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelOutputWrong, match=r"20 rows and 12 columns .* sides are swapped"):
+        read_maps(np.zeros(shape), block(input_hw=(12, 20)))
 
 
 @pytest.mark.shared

@@ -238,9 +238,16 @@ def test_records_below_the_score_are_dropped_and_a_file_without_any_above_is_ref
     assert len(MasksFolderSegmenter(block).segment([frame("cat.jpg")])[0]) == 1
 
 
+@pytest.mark.parametrize("name", ["confidence", "conf", "probability"])
+def test_a_score_has_several_usual_names(name: str, tmp_path: Path) -> None:
+    path = write_json(tmp_path / "r.json", results_of({name: 0.97}, {name: 0.12}))
+    (found,) = opened(path).segment([frame("cat.jpg")])
+    assert [one.score for one in found] == [0.97]
+
+
 def test_results_of_another_category_are_refused_unless_it_is_declared(tmp_path: Path) -> None:
     path = write_json(tmp_path / "yolo.json", results_of({"category_id": 0}))
-    with pytest.raises(ConfigError, match=r"1 records, none of category_id 1 \(people\); found: 0"):
+    with pytest.raises(ConfigError, match=r"1 record, none of category_id 1 \(people\); found: 0"):
         opened(path)
     block = MasksFolderBlock.model_validate({"path": path, "person_category": 0})
     assert len(MasksFolderSegmenter(block).segment([frame("cat.jpg")])[0]) == 1

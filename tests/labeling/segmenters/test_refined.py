@@ -113,6 +113,42 @@ def test_a_refiner_may_refuse_some_of_the_people() -> None:
     assert (right.refined_by, right.not_refined) == ("python:change", ())
 
 
+class Scoring(Change):
+    """Halves the scores, and gives keypoints."""
+
+    def refine(
+        self, frames: Sequence[Frame], instances: Sequence[Sequence[Instance]]
+    ) -> list[list[Instance]]:
+        return [
+            [replace(person, score=person.score / 2, keypoints=((1.0, 2.0, 0.5),)) for person in people]
+            for people in super().refine(frames, instances)
+        ]
+
+
+class Pointing(StatelessRefiner):
+    """Gives keypoints, and leaves masks as they are."""
+
+    card = ModelCard("python", "pointing", "", "{}")
+
+    def refine(
+        self, frames: Sequence[Frame], instances: Sequence[Sequence[Instance]]
+    ) -> list[list[Instance]]:
+        return [[replace(person, keypoints=((1.0, 2.0, 0.5),)) for person in people] for people in instances]
+
+
+def test_score_and_keypoints_come_with_a_mask_that_is_accepted() -> None:
+    [person] = refined(Scoring(cut_right), boxes=[LEFT])
+    assert (person.score, person.keypoints) == (0.45, ((1.0, 2.0, 0.5),))
+    [person] = refined(Scoring(np.zeros_like), boxes=[LEFT])
+    assert (person.score, person.keypoints) == (0.9, None)
+
+
+def test_a_refiner_of_keypoints_alone_is_none_of_the_mask() -> None:
+    [person] = refined(Pointing(), boxes=[LEFT])
+    assert person.keypoints == ((1.0, 2.0, 0.5),)
+    assert (person.refined_by, person.iou_before, person.not_refined) == (None, None, ())
+
+
 def test_a_detectors_box_and_an_empty_mask_stay() -> None:
     [person] = RefinedSegmenter(ScriptedPoseSegmenter([LEFT]), [Change(cut_right)]).segment([frame()])[0]
     assert not person.mask

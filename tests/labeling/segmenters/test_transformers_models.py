@@ -10,6 +10,7 @@ import pytest
 from configs.errors import ConfigError, ModelError, WeightsCorrupt, WeightsMissing
 from configs.segmenters import LiteBlock, TransformersBlock
 from labeling.refinement.factory import make_refiner
+from labeling.refinement.protocol import refiners_in
 from labeling.segmenters.factory import make_segmenter
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.instances import Instance
@@ -27,6 +28,7 @@ pytestmark = [
 SIZE_HW = (90, 160)
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "mask2former": fakes.save_mask2former,
+    "oneformer": fakes.save_oneformer,
     "eomt": fakes.save_eomt,
     "rf_detr": fakes.save_rf_detr,
     "segformer": fakes.save_segformer,
@@ -115,6 +117,35 @@ def test_what_a_text_names_lies_where_the_library_puts_it(models: dict[str, Path
     assert ious.diagonal().min() > 0.99
     others = segment(everything(models["sam3"]), [image])[0]
     assert [one.score for one in others] != pytest.approx([one.score for one in found], abs=1e-5)
+
+
+def test_oneformer_is_asked_for_instances(models: dict[str, Path]) -> None:
+    """With the scores of transformers' network for this task; those for other tasks differ."""
+    import torch
+    import transformers as t
+
+    library: Any = t
+    folder = models["oneformer"]
+    model = library.OneFormerForUniversalSegmentation.from_pretrained(folder).eval()
+    images = library.OneFormerImageProcessor.from_pretrained(folder, class_info_file=None)
+    tokenizer = library.AutoTokenizer.from_pretrained(folder)
+    scores = {}
+    for task in ("instance", "semantic"):
+        text = tokenizer([f"the task is {task}"], padding="max_length", max_length=40, return_tensors="pt")
+        pixels = images(images=noise(), task_inputs=[task], return_tensors="pt")["pixel_values"]
+        with torch.inference_mode():
+            outputs = model(pixel_values=pixels, task_inputs=text["input_ids"] * text["attention_mask"])
+        people = outputs.class_queries_logits[0].softmax(-1)[:, 1]
+        masks = outputs.masks_queries_logits[0].sigmoid()
+        inside = masks > 0.5
+        means = [
+            mask[some].mean() if some.any() else torch.tensor(0.0)
+            for mask, some in zip(masks, inside, strict=True)
+        ]
+        scores[task] = sorted((people * torch.stack(means)).tolist(), reverse=True)
+    found = [one.score for one in segment(everything(folder), [noise()])[0]]
+    assert found == pytest.approx(scores["instance"][: len(found)], rel=0.05)
+    assert found != pytest.approx(scores["semantic"][: len(found)], rel=0.05)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -213,64 +244,25 @@ def save_backbone(folder: Path) -> None:
     save_file(kept, file, metadata={"format": "pt"})
 
 
-@pytest.fixture(scope="module")
-def sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fakes.save_sam2(tmp_path_factory.mktemp("sam") / "sam2")
-
-
-def person_at(x: int, *, keypoints: bool = False) -> Instance:
-    inside = np.zeros(SIZE_HW, dtype=np.bool_)
-    inside[10:80, x : x + 40] = True
-    mask = Mask.from_array(inside)
-    points = ((x + 9.0, 20.0, 0.9), (x + 20.0, 60.0, 0.8), (x + 90.0, 20.0, 1.0)) if keypoints else None
-    return Instance(mask, 0.9, mask.box_xywh, keypoints=points)
-
-
-def test_sam_draws_each_person_from_its_own_box(sam: Path) -> None:
-    import torch
-    import transformers as t
-
-    from configs.refinement import SamBlock
-    from labeling.refinement.sam import SamRefiner
-
-    people = [person_at(5), person_at(60, keypoints=True)]
-    refiner = SamRefiner(SamBlock(model=str(sam), min_iou=0.0), device="cpu")
-    (together,) = refiner.refine([Frame("v", 0, noise())], [people])
-    library: Any = t
-    processor = library.AutoProcessor.from_pretrained(sam)
-    model = library.Sam2Model.from_pretrained(sam).eval()
-    for person, drawn in zip(people, together, strict=True):
-        x, y, w, h = person.mask.box_xywh
-        points = [[px, py] for px, py, _ in (person.keypoints or ())[:2]]  # the third is outside the box
-        prompts = {"input_points": [[points]], "input_labels": [[[1, 1]]]} if points else {}
-        inputs = processor(
-            images=noise(), input_boxes=[[[x, y, x + w, y + h]]], return_tensors="pt", **prompts
-        )
-        with torch.inference_mode():
-            outputs = model(**inputs, multimask_output=False)
-        (alone,) = processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])
-        assert iou_matrix([drawn.mask], [Mask.from_array(alone[0, 0].numpy())])[0, 0] > 0.99
-
-
-def test_what_sam_doubts_itself_stays_with_the_reason(sam: Path) -> None:
-    from configs.refinement import SamBlock
-    from labeling.refinement.sam import SamRefiner
-
-    refiner = SamRefiner(SamBlock(model=str(sam), min_iou=1.0), device="cpu")
-    (((person,)), none) = refiner.refine([Frame("v", 0, noise())] * 2, [[person_at(5)], []])
-    assert none == []
-    assert person.mask == person_at(5).mask
-    assert "it expects an IoU of" in person.not_refined[0]
-
-
-def test_sam_is_a_refiner_of_any_teacher(sam: Path, models: dict[str, Path]) -> None:
+def test_networks_refine_any_teacher_one_after_another(tmp_path: Path, models: dict[str, Path]) -> None:
+    refine = [
+        f"vitpose:{fakes.save_vitpose(tmp_path / 'vitpose')}",
+        {"kind": "sam", "model": str(fakes.save_sam2(tmp_path / "sam2"))},
+        f"vitmatte:{fakes.save_vitmatte(tmp_path / 'vitmatte')}",
+    ]
     block = TransformersBlock.model_validate(
-        {"model": str(models["rf_detr"]), "min_score": 0.0, "refine": [{"kind": "sam", "model": str(sam)}]}
+        {"model": str(models["rf_detr"]), "min_score": 0.0, "refine": refine}
     )
     segmenter = make_segmenter(block, weights_dir=None, device="cpu", batch=1)
-    assert "sam2" in segmenter.card.settings
+    assert [label.partition("@")[0] for label in refiners_in(segmenter.card.settings)] == [
+        "vitpose:vitpose",
+        "sam:sam2",
+        "vitmatte:vitmatte",
+    ]
     ((first, *_),) = segmenter.segment([Frame("v", 0, noise())])
+    assert first.keypoints is not None
+    assert len(first.keypoints) == 17
     assert first.refined_by or first.not_refined
     wrong = LiteBlock.model_validate({"refine": [f"sam:{models['segformer']}"]}).refine[0]
-    with pytest.raises(ConfigError, match="takes no boxes"):
+    with pytest.raises(ConfigError, match="segformer: name a model that takes boxes"):
         make_refiner(wrong)

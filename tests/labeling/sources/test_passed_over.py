@@ -13,7 +13,8 @@ from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, why_passed_over
 from labeling.sources.lists import NO_SPEC, read_list
-from labeling.sources.source import PassedOver, PassedOverCounter, SourceItem
+from labeling.sources.passed_over import PassedOver, PassedOverCounter
+from labeling.sources.source import SourceItem
 from labeling.structures.images import IMAGE_FORMATS
 from labeling.video.containers import FORMATS
 from tests.fakes.videos import encode_numbers

@@ -48,10 +48,10 @@ def test_means_are_those_of_the_frames_of_each_group() -> None:
 
 
 def test_a_frame_belongs_to_the_group_of_its_smallest_person() -> None:
-    large, small = fill_box((0, 0, 20, 20), SIZE_HW), fill_box((0, 0, 3, 3), SIZE_HW)
-    assert size_group([large], SIZE_HW) == "large person"
-    assert size_group([large, small], SIZE_HW) == "small person"
-    assert size_group([fill_box((0, 0, 10, 10), SIZE_HW)], SIZE_HW) == "medium person"
+    image_px = SIZE_HW[0] * SIZE_HW[1]
+    assert size_group(image_px // 10, SIZE_HW) == "large person"
+    assert size_group(image_px // 100 - 1, SIZE_HW) == "small person"
+    assert size_group(image_px // 100, SIZE_HW) == "medium person"
 
 
 def test_a_better_student_is_allowed() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from configs.calibration import Calibration
+from configs.load import load_config
 from configs.models import Agreement, Trust
 from labeling.comparison.agreement import compare_instances
 from labeling.structures.agreement import FrameAgreement
@@ -328,3 +329,18 @@ def test_the_mirrored_image_is_needed_exactly_where_it_can_change_the_decision(s
         decide(agreement, known(teacher, Signs(flip, inside)), SETTINGS).decision for flip in (0.0, 1.0)
     }
     assert needs_flip(agreement, known(teacher, Signs(None, inside)), SETTINGS) == (len(decisions) == 2)
+
+
+@pytest.mark.parametrize("seen_by", ["both", "student"])
+def test_a_calibration_of_people_accepts_no_frame_with_another_category(seen_by: str) -> None:
+    calibration = load_config("lite").trust.calibration
+    settings = Trust(calibration=calibration)
+    people = [instance(LEFT, score=0.99)]
+    cats = [replace(instance(RIGHT, score=0.99), category="cat")]
+    teacher = people + (cats if seen_by == "both" else [])
+    agreement = compare_instances(teacher, cats, (4, 4), Agreement())
+    evidence = known(teacher, GOOD)
+    result = decide(agreement, evidence, settings)
+    assert result.decision == "review"
+    assert str(result.reasons[0]) == "the calibration knows people only, not cat"
+    assert not needs_flip(agreement, evidence, settings)

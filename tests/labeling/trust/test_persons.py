@@ -1,5 +1,6 @@
 """The decision about each person, and what follows for the frame."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,3 +125,12 @@ def test_trust_counts_the_mirrored_image_for_the_persons_of_whom_it_is_known() -
     trust = predict_trust(frame(seen, not_seen), calibration())
     assert trust is not None
     assert trust.instances == pytest.approx((0.75, 0.6))
+
+
+def test_an_object_of_another_category_is_never_accepted_by_a_calibration_of_people() -> None:
+    cat = replace(person(0.99), category="cat")
+    assert decide_people(frame(person(0.95), cat), settings()).people == ("accepted", "review")
+    both = replace(HARD, category_ious=(("cat", 0.1), ("person", 0.2)))
+    decision = decide(both, frame(person(0.95), cat), settings())
+    assert (decision.decision, decision.accepted_people) == ("review", 0)
+    assert decision.reasons[0].code == "not_calibrated"

@@ -12,6 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from labeling.video.color import VideoImage, turn_upright, upright_hw
+from labeling.video.encode import VideoWriter
 from tests.fakes.videos import Coding, draw_number, read_number, write_numbered_video
 
 BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
@@ -143,3 +144,16 @@ def test_scaled_luma_averages_areas_and_never_enlarges() -> None:
     image = VideoImage(av.VideoFrame.from_ndarray(board, format="rgb24"))
     assert set(np.unique(image.scaled_luma(64))) <= {127, 128}
     assert image.scaled_luma(640).shape == (64, 128)
+
+
+def test_written_videos_state_all_of_their_colors(tmp_path: Path) -> None:
+    """Browsers guess the primaries, the curve and the matrix together where one of them is missing."""
+    green = np.full((96, 144, 3), (0, 177, 64), dtype=np.uint8)
+    with VideoWriter(tmp_path / "v.mp4", fps=Fraction(5), size_hw=(96, 144)) as writer:
+        writer.write(green)
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        codec = container.streams.video[0].codec_context
+        stated = (codec.colorspace, codec.color_primaries, codec.color_trc, codec.color_range)
+        (frame,) = container.decode(video=0)
+    assert stated == (1, 1, 1, 1)  # BT.709 three times, and the limited range
+    assert np.abs(VideoImage(frame).to_rgb().astype(int) - green).max() <= 3

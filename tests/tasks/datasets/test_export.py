@@ -98,7 +98,7 @@ def test_frames_of_other_licenses_stay_and_faces_without_keypoints_stop_the_expo
 ) -> None:
     shown = call("export", "night", str(tmp_path / "out"), "--license-allow", "cc-by*", home=home)
     assert "0 frames with 0 instances" in shown
-    assert "30 frames were left out, their license is none of cc-by* (CC0: 30)" in shown
+    assert "30 frames left out, whose license is none of cc-by* (CC0: 30)" in shown
     shown = call("export", "night", str(tmp_path / "out"), "--license-allow", "cc-by*,cc0", home=home)
     assert "30 frames with 30 instances" in shown
     assert "CC0: 3 frames" in (tmp_path / "out/ATTRIBUTION.md").read_text()
@@ -177,6 +177,18 @@ def test_the_card_says_where_frames_and_masks_come_from(home: Home, tmp_path: Pa
     assert "\\<b>Ann \\| x" in text
     call("card", "night", "-o", str(tmp_path / "card.md"), home=home)
     assert (tmp_path / "card.md").read_text().strip() == text.strip()
+
+
+@pytest.mark.usefixtures("dataset")
+def test_the_card_counts_causes_and_sizes_by_split_and_names_those_that_test_lacks(home: Home) -> None:
+    text = call("card", "night", home=home)
+    rows = ("| cause miss | 15 | 0 | 15 |", "| large person | 15 | 0 | 14 |", "| medium person | 0 | 0 | 1 |")
+    assert all(row in text for row in rows)
+    assert "No frame in test has" not in text
+    created = call("create", "other", "--split", "90/0/10", home=home)
+    assert "27 train, 3 test" in created
+    assert "no frame in test has medium person" in created
+    assert "No frame in test has medium person: figures" in call("card", "other", home=home)
 
 
 def test_a_new_size_of_an_image_removes_and_adds_its_people() -> None:

@@ -85,7 +85,7 @@ def test_a_frame_with_instances_keeps_its_place() -> None:
     [
         (row(1, 0), "frame 1 .*instance 0: the id"),
         (row(1, 5, score=float("nan")), "instance 5: the score is nan"),
-        (row(1, 5, points="[[1, 2, 0.9]]"), "instance 5: 1 keypoints"),
+        (row(1, 5, points="[[1, 2, 0.9]]"), "instance 5: 1 keypoint, COCO"),
         (row(1, 5, category="cat"), "instance 5 is of category 'cat'"),
     ],
 )

@@ -162,6 +162,18 @@ def test_a_pointless_polygon_is_dropped_and_a_flat_list_is_one_polygon(tmp_path:
     assert notes.lines()[0].startswith("polygons of fewer than three points, dropped: 1")
 
 
+def test_points_may_be_pairs_and_other_shapes_are_named(tmp_path: Path) -> None:
+    pairs = [[20, 30], [80, 30], [80, 150], [20, 150]]
+    path = truth(
+        tmp_path, PERSON | {"segmentation": [pairs]}, PERSON | {"segmentation": pairs, "category_id": 1}
+    )
+    assert {person.area_px for person in read(path)[0].people} == {7200}
+    named = [[{"x": x, "y": y} for x, y in pairs]]
+    notes = ReaderNotes()
+    assert read(truth(tmp_path, PERSON | {"segmentation": named}), notes)[0].people == ()
+    assert "a polygon is a list of numbers" in notes.lines()[0]
+
+
 def test_images_that_are_missing_or_oddly_written_are_found_or_counted(tmp_path: Path) -> None:
     Image.new("RGB", HW[::-1]).save(tmp_path / "a b.jpg")
     names = ["photos\\a0.jpg", "a%20b.jpg", "other/a1.jpg", "gone.jpg"]

@@ -77,10 +77,11 @@ def iou(content: bytes) -> float:
         (with_alpha(np.dstack([soft()] * 3), np.full((60, 80), 255, np.uint8)), 0.95),
         (with_alpha(np.dstack([person()] * 3), np.zeros((60, 80), np.uint8)), 1.0),
         (png(person() > 0), 1.0),
+        (png((soft() / 255 * 100).round().astype(np.uint8)), 0.95),
     ],
     ids=[
         *("enlarged", "JPEG", "trimap", "16 bits", "gray as RGB", "gray palette", "a photo cut out"),
-        *("white with alpha", "opaque", "nothing opaque", "1 bit"),
+        *("white with alpha", "opaque", "nothing opaque", "1 bit", "per cents"),
     ],
 )
 def test_one_mask_with_soft_edges_is_one_person(content: bytes, at_least: float) -> None:

@@ -33,6 +33,7 @@ MISS = Reason.of("miss", people=1, masks=0)
         (Reason.of("not_mirrored", value=0.81), "the model is unsure"),
         (Reason.of("student_sees_more", people=2), "2 people may be missing"),
         (Reason.of("student_sees_more", people=2, are_objects=True), "2 objects may be missing"),
+        (Reason.of("student_sees_more", people=2, in_one_mask=True), "people may be missing"),
         (Reason.of("no_person"), "people may be missing"),
         *((reason, "something moves outside the masks, 3x4 px at (1, 2)") for reason in moves_outside((1, 2, 3, 4))),
         *(
