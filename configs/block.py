@@ -7,7 +7,8 @@ from functools import cache
 from inspect import cleandoc, getsource
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -67,6 +68,16 @@ class Block(BaseModel):
         json_schema_extra=describe,  # Prefect's UI shows a field's docstring
         field_title_generator=lambda key, _: key,  # and its key as the title
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_yes_for_numbers(cls, values: object) -> object:
+        """YAML reads `yes`, `no`, `on` and `off` as truths, which pydantic takes for 1 and 0."""
+        for key, value in values.items() if isinstance(values, dict) else ():
+            field = cls.model_fields.get(key)
+            if isinstance(value, bool) and field is not None and field.annotation in (int, float):
+                raise PydanticCustomError("no_number", "{key} requires a number, not yes or no", {"key": key})
+        return values
 
 
 def _as_names(value: object) -> object:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 from configs.block import Block, Fraction01, Names, expand_shorthand
@@ -148,11 +148,11 @@ class CustomNetworkBlock(MaskBlock):
     lengths, and only where they fit both orders, this one counts."""
     channels: Literal["rgb", "bgr"] = "rgb"
     scale: float | None = None
-    """Factor for pixel values, applied first. None: 1 for a network that takes whole numbers from 0 to 255, if there is
-    no mean and std; otherwise 1/255."""
+    """Factor for pixel values, applied first. None: 1 if mean or std are beyond 2, which is in levels of 255, and for a
+    network that takes whole numbers from 0 to 255, if there is no mean and std; otherwise 1/255."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted after scaling."""
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
     """Divided by after the mean."""
     output: Literal["probability", "logits", "class_map"] = "probability"
     output_index: int = Field(0, ge=0)
@@ -161,8 +161,8 @@ class CustomNetworkBlock(MaskBlock):
     classes: dict[Annotated[int, Field(ge=0)], CategoryName] = Field(default_factory=dict)
     """Categories of the dataset by class, such as `{15: person, 8: cat}`, in place of `person_class`; several classes may
     be one category. Empty: people alone."""
-    softmax: bool = False
-    """Apply softmax over the channels of logits instead of a sigmoid."""
+    softmax: bool | None = None
+    """Softmax over the channels of logits (true) or a sigmoid of each (false); None: softmax for several channels."""
     output_scale: float | None = Field(None, gt=0)
     """Factor for the output's values; None: whole numbers of 8 or 16 bits without a quantization of their own are scaled
     by their range, such as 1/255, and other values are taken as they are."""

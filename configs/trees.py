@@ -125,7 +125,9 @@ def _read(name_or_file: str) -> str:
     path = Path(name_or_file)
     try:
         return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"config {name_or_file} is not UTF-8 ({exc.reason}): save it as UTF-8") from exc
+    except OSError as exc:
         raise ConfigError(_unknown(name_or_file)) from exc
 
 
@@ -135,6 +137,22 @@ def _unknown(name_or_file: str) -> str:
     return f"no config {name_or_file!r}: neither a preset nor a readable file; {hint}"
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML takes the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if (
+                isinstance(key, yaml.ScalarNode)
+                and key.value != "<<"
+                and (first := seen.setdefault(key.value, line)) != line
+            ):
+                raise ValueError(f"{key.value!r} is there twice, in the lines {first} and {line}: remove one")
+        return super().construct_mapping(node, deep)
+
+
 def parse_yaml(text: str, origin: str) -> dict[str, Any]:
     """Return the `key: value` lines of a text; errors name `origin`.
 
@@ -142,7 +160,7 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
         ConfigError: not YAML, or something else than keys.
     """
     try:
-        tree = yaml.safe_load(text)
+        tree = _StrictLoader(text).get_single_data()
     except (yaml.YAMLError, ValueError) as exc:  # ValueError: a date such as 2026-99-99
         said = " ".join(str(exc).replace('in "<unicode string>", ', "in ").split())
         raise ConfigError(f"config {origin}: not YAML: {said}") from exc

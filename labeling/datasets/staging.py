@@ -34,8 +34,8 @@ def stage_export(folder: Path, *, entries: Collection[str]) -> Iterator[Path]:
     A previous export is replaced as a whole, whatever its format, including files that others put
     into its subfolders; other files beside it stay. If the block raises, `folder` is as before.
     """
-    existed = folder.is_dir()
     with export_errors(folder):
+        existed = folder.is_dir()
         previous = _claim(folder, entries)
         staging = folder / _WRITING
         staging.mkdir()

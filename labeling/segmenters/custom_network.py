@@ -34,6 +34,8 @@ _LEAST_KEPT = 0.7
 _WIDE_RANGE = 32.0
 """A quantized input that holds numbers so far apart takes pixels from 0 to 255, not from 0 to 1."""
 _RGB = 3
+_LARGEST_SHARE = 2.0
+"""Mean and std beyond are in levels of 255, not in shares of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,8 @@ def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNet
         found["input_hw"] = input_hw_of(network.input_shape)
     if block.scale is None:
         is_plain = not any(block.mean) and set(block.std) == {1.0}
-        found["scale"] = 1.0 if is_plain and _takes_pixels(network) else 1 / _BYTE
+        in_levels = max(map(abs, (*block.mean, *block.std))) > _LARGEST_SHARE
+        found["scale"] = 1.0 if in_levels or (is_plain and _takes_pixels(network)) else 1 / _BYTE
     return block.model_copy(update=found)
 
 

@@ -22,6 +22,7 @@ FloatBatch = NDArray[np.float32]
 _FLOAT: np.dtype[Any] = np.dtype(np.float32)
 Outputs = list[NDArray[np.generic]]
 _IMAGE_AXES, _COLORS = 4, 3
+_LFS = b"version https://git-lfs"
 _LOCATION = re.compile(rb"\x0a\x08location\x12(?:([\x01-\x7f])|([\x80-\xff])([\x01-\x7f]))", re.DOTALL)
 """Begin of the name of a file of external data in ONNX: a protobuf entry with the key `location` (field 1) and the length
 of its value (field 2), in one or two groups of seven bits."""
@@ -228,6 +229,10 @@ def _several_inputs(kind: str, path: Path, count: int) -> ConfigError:
 
 
 def _unreadable(kind: str, path: Path, cause: Exception) -> ConfigError:
+    head = path.read_bytes()[: len(_LFS)]
+    if not head or head == _LFS:
+        what = "a pointer of Git LFS: run `git lfs pull`" if head else "empty: fetch it again"
+        return ConfigError(f"{path} is no network, it is {what}")
     usual = NETWORK_KINDS.get(path.suffix.lower(), kind)
     advice = "check `kind` and `path`" if usual == kind else f"kind: {usual} is for {path.suffix} files"
     return ConfigError(f"{path} cannot be loaded as kind: {kind}: {_first_line(cause)}; {advice}")

@@ -15,6 +15,8 @@ from labeling.structures.probability_maps import FloatMap
 
 PROBABILITY_SPAN = 0.5
 """Values that lie between 0 and 1 and spread at least so far are probabilities: logits go beyond."""
+LARGEST_LOGIT = 100.0
+"""Values that are never negative and go beyond are levels of gray."""
 RANGE_TOLERANCE = 0.01
 """How far probabilities may exceed [0, 1], due to rounding in half precision or 8 bits."""
 MOST_CLASSES = 64
@@ -81,9 +83,9 @@ def _read_by_class(
     wanted = sorted(number for numbers in block.maps().values() for number in numbers)
     if block.output == "class_map":
         classes = _read_classes(channels, output, block)
-        _refuse_background(len(channels), block)
+        _refuse_background(channels, block)
         return {number: np.asarray(classes == number, dtype=np.float32) for number in wanted}
-    _refuse_background(len(channels), block)
+    _refuse_background(channels, block)
     if wanted[-1] >= len(channels):
         key = f"classes has {wanted[-1]}" if block.classes else f"person_class is {block.person_class}"
         raise ModelOutputWrong(
@@ -102,17 +104,25 @@ def _read_by_class(
     return {number: _check_range(channels[number], name) for number in wanted}
 
 
-def _refuse_background(channels: int, block: CustomNetworkBlock) -> None:
-    """Refuse the default class, 0, where it is the background."""
+def _refuse_background(channels: NDArray[np.float32], block: CustomNetworkBlock) -> None:
+    """Refuse the default class, 0, where it is the background: channels that exclude each other are classes."""
     if block.classes or "person_class" in block.model_fields_set:
         return
-    if block.output == "class_map" or channels == len(("background", "people")):
-        what = (
-            "the value of people in its map"
-            if block.output == "class_map"
-            else "which of its two channels is people"
-        )
-        raise ModelOutputWrong(f"{block.path.name}: set person_class: {what}; 0 is usually the background")
+    if block.output == "class_map":
+        what = "the value of people in its map"
+    elif len(channels) == len(("background", "people")) or (
+        len(channels) > 1 and _are_classes(channels, block)
+    ):
+        what = f"which of its {len(channels)} channels is people"
+    else:
+        return
+    raise ModelOutputWrong(f"{block.path.name}: set person_class: {what}; 0 is usually the background")
+
+
+def _are_classes(channels: NDArray[np.float32], block: CustomNetworkBlock) -> bool:
+    if block.output == "logits":
+        return block.softmax is not False
+    return bool(np.allclose(channels.sum(axis=0), channels.sum(axis=0).mean(), rtol=RANGE_TOLERANCE))
 
 
 def _read_classes(
@@ -158,11 +168,26 @@ def _to_probability(
             f"{block.path.name}: output: logits is declared, but all values lie between {low:.3g} and {high:.3g}, as "
             "probabilities do; declare output: probability"
         )
+    if low >= 0 and high > LARGEST_LOGIT:
+        raise ModelOutputWrong(
+            f"{block.path.name}: output: logits is declared, but values range from {low:.3g} to {high:.3g}, as levels of "
+            "gray do; declare output: probability and output_scale: 0.00392 (1/255)"
+        )
+    if (
+        block.softmax is False
+        and high <= RANGE_TOLERANCE
+        and len(logits) > 1
+        and np.allclose(np.exp(logits).sum(axis=0), 1, atol=RANGE_TOLERANCE)
+    ):
+        raise ModelOutputWrong(
+            f"{block.path.name}: output: logits is declared, but these are logarithms of probabilities, which add up to 1 "
+            "over the channels; declare softmax: true"
+        )
     if block.softmax and len(logits) == 1:
         raise ModelOutputWrong(
             f"{block.path.name}: softmax over one channel is 1 everywhere; declare softmax: false"
         )
-    if block.softmax:
+    if block.softmax or (block.softmax is None and len(logits) > 1):
         shares = softmax(logits, axis=0)
         return {number: np.asarray(shares[number], dtype=np.float32) for number in wanted}
     return {number: np.asarray(expit(logits[number]), dtype=np.float32) for number in wanted}
@@ -171,12 +196,11 @@ def _to_probability(
 def _check_range(probability: FloatMap, name: str) -> FloatMap:
     low, high = float(probability.min()), float(probability.max())
     if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
-        advice = ""
+        advice = "declare output: logits or class_map"
         if low >= 0 and high <= _BYTE:
-            advice = "; or, if 255 is certain, set output_scale: 0.00392 (1/255)"
+            advice = f"if 255 is certain, set output_scale: 0.00392 (1/255); otherwise {advice}"
         raise ModelOutputWrong(
-            f"{name}: output: probability is declared, but values range from {low:.3g} to {high:.3g}; "
-            f"declare output: logits or class_map{advice}"
+            f"{name}: output: probability is declared, but values range from {low:.3g} to {high:.3g}; {advice}"
         )
     return probability
 
@@ -198,6 +222,8 @@ def split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> ND
         )
     channels = values if _has_channels_first(values.shape, block) else np.moveaxis(values, -1, 0)
     _refuse_swapped_sides(channels.shape[1:], block)
+    if _distortion(channels.shape[1:], block.known_input_hw) > math.log(_MOST_DISTORTED):
+        raise _no_map(tuple(output.shape), block)
     return channels
 
 
@@ -215,14 +241,18 @@ def _has_channels_first(shape: tuple[int, ...], block: CustomNetworkBlock) -> bo
         return shape[0] == 1
     first, last = (_distortion(sides, block.known_input_hw) for sides in (shape[1:], shape[:-1]))
     if min(first, last) > math.log(_MOST_DISTORTED):
-        raise ModelOutputWrong(
-            f"{block.path.name}: an output of shape {shape} for an input of {block.known_input_hw} (height, width): no two "
-            "neighboring axes have the proportion of the input; export the network with a map per class, or set "
-            "output_index to another output"
-        )
+        raise _no_map(shape, block)
     if math.isclose(first, last, abs_tol=1e-3):
         return block.layout != "nhwc"
     return first < last
+
+
+def _no_map(shape: tuple[int, ...], block: CustomNetworkBlock) -> ModelOutputWrong:
+    return ModelOutputWrong(
+        f"{block.path.name}: an output of shape {shape} for an input of {block.known_input_hw} (height, width): no two "
+        "neighboring axes have the proportion of the input; export the network with a map per class, or set "
+        "output_index to another output"
+    )
 
 
 def _distortion(sides: Any, input_hw: tuple[int, int]) -> float:

@@ -26,6 +26,7 @@ from labeling.datasets.readers.coco import (
     is_crowd,
     read_coco_records,
     read_score,
+    refuse_crowds_alone,
     refuse_double_images,
     refuse_orphans,
 )
@@ -324,6 +325,10 @@ class _CocoFile:
 
         A record that cannot be read costs its frame only, unless none of these can; a contradiction is an error.
         """
+        everybody = [
+            one for of_image in self._records.values() for one in of_image if is_person(one, self._people)
+        ]
+        refuse_crowds_alone([one for one in everybody if not is_crowd(one)], everybody, self._origin)
         checked, highest = 0, -1.0
         unreadable: list[ModelOutputWrong] = []
         for name, records in self._records.items():

@@ -92,6 +92,25 @@ def test_a_network_beside_the_base_s_own_kind_is_told_which_it_is(tmp_path: Path
         load_config(str(tmp_path / "own.yaml"))
 
 
+def test_a_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "base: lite\nagreement: {hard_below: 0.6}\nbatch: 2\nagreement: {match_iou: 0.5}\n"
+    )
+    with pytest.raises(ConfigError, match="'agreement' is there twice, in the lines 2 and 4"):
+        load_config(str(tmp_path / "own.yaml"))
+
+
+def test_a_config_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_bytes("base: lite  # cam\xe9ra".encode("latin-1"))
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        load_config(str(tmp_path / "own.yaml"))
+
+
+def test_yes_is_no_number() -> None:
+    with pytest.raises(ConfigError, match="hard_below requires a number, not yes or no"):
+        load_config("lite", ["agreement.hard_below=yes"])
+
+
 def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
     with pytest.raises(UnknownModel, match="'maskrcnn_resnet50_fpn_v2'"):
         load_config("default", ["teacher=torchvision:maskrcn"])

@@ -26,6 +26,7 @@ from labeling.structures.images import open_image
 from labeling.structures.instances import COCO_KEYPOINTS, Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, fill_box, union_masks
 
+TWICE = "annotations that are there twice, dropped"
 _PER_KEYPOINT = 3
 _SCORES = ("score", "confidence", "conf", "probability")
 """Names of a record's score: COCO's, and those that other tools write."""
@@ -83,6 +84,7 @@ def read_coco_file(
             annotations = list(_drop_faulty(records, annotations, faults))
         by_image = _group(path, records, annotations)
         persons = [one for one in annotations if is_person(one, people) and not is_crowd(one)]
+        refuse_crowds_alone(persons, [one for one in annotations if is_person(one, people)], str(path))
         file = _CocoFile(
             path,
             people,
@@ -122,6 +124,15 @@ def _group(path: Path, images: Sequence[Any], annotations: Sequence[Any]) -> dic
         by_image.setdefault(id_text(record.get("image_id")), []).append(record)
     refuse_orphans(by_image, [id_text(record.get("id")) for record in images], str(path))
     return by_image
+
+
+def refuse_crowds_alone(persons: Sequence[Any], annotations: Sequence[Any], origin: str) -> None:
+    """Raise `ModelOutputWrong` if there are annotations, and all of them are regions to ignore."""
+    if annotations and not persons:
+        raise ModelOutputWrong(
+            f"{origin}: all {len(annotations)} annotations of people are regions to ignore (`iscrowd` or `ignore` is 1): "
+            "write iscrowd: 0 for persons"
+        )
 
 
 def refuse_double_images(images: Sequence[Mapping[str, Any]], origin: str) -> None:
@@ -242,9 +253,7 @@ class _CocoFile:
                 [one.get(part) for part in ("segmentation", "bbox", "track_id", "iscrowd", "ignore")]
             )
             if kept.setdefault(key, one) is not one:
-                self._note(
-                    "annotations that are there twice, dropped", f"{origin}, annotation {one.get('id')!r}"
-                )
+                self._note(TWICE, f"{origin}, annotation {one.get('id')!r}")
         return list(kept.values())
 
     def _note(self, reason: str, example: str) -> None:
@@ -337,7 +346,7 @@ def read_coco_records(  # noqa: PLR0913 - keyword-only options
     Raises:
         ModelOutputWrong: a record cannot be read, or contradicts itself.
     """
-    found = []
+    found, seen = [], set[str]()
     check = GeometryCheck(size_hw, may_be_corners(records), notes)
     for number, record in enumerate(records):
         name = f"{origin}, record {number}"
@@ -345,6 +354,12 @@ def read_coco_records(  # noqa: PLR0913 - keyword-only options
             raise ModelOutputWrong(f"{name}: a COCO record is an object, this is {type(record).__name__}")
         if not is_person(record, people) or is_crowd(record):
             continue
+        content = json.dumps({key: value for key, value in record.items() if key != "id"}, default=str)
+        if content in seen:
+            if notes is not None:
+                notes.add(TWICE, name)
+            continue
+        seen.add(content)
         score = read_score(record, name)
         if score < min_score:
             continue

@@ -42,7 +42,7 @@ _FEWEST_LEVELS = 4
 """With fewer values, labels and levels of gray cannot be told apart."""
 _LADDER_SHARE = 0.6
 """Levels of gray change by one step from pixel to pixel; people border the background or any other person."""
-_FEWEST_WITHOUT_BACKGROUND = 3
+_FEWEST_WITHOUT_BACKGROUND = 2
 _CDNET = frozenset({50, 85, 170, 255})
 _OPAQUE = 127
 _PLAIN = frozenset({"", "labels", "one mask", "no person"})

@@ -202,3 +202,11 @@ def test_another_failure_of_the_disk_keeps_its_cause(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="Not a directory") as caught, export_errors(tmp_path):
         (Path(__file__) / "below").write_text("")
     assert isinstance(caught.value.__cause__, NotADirectoryError)
+
+
+def test_a_name_that_is_too_long_is_an_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ExportError, match="name too long"),
+        stage_export(tmp_path / ("o" * 300), entries=["a"]),
+    ):
+        pass

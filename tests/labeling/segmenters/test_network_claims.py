@@ -9,6 +9,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from pydantic import ValidationError
 
 from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt
 from configs.segmenters import CustomNetworkBlock
@@ -132,7 +133,7 @@ def test_whole_numbers_of_an_output_are_scaled_by_their_range(tmp_path: Path) ->
     [
         ({"output": "logits"}, "the output is uint8, whose scale the file does not say"),
         ({"output": "class_map"}, "one image has .* different values"),
-        ({"output_scale": 1.0}, "range from .*; or, if 255 is certain, set output_scale"),
+        ({"output_scale": 1.0}, "range from .*; if 255 is certain, set output_scale"),
     ],
 )
 def test_a_declaration_that_whole_numbers_contradict_is_refused_when_the_network_is_loaded(
@@ -237,7 +238,9 @@ def test_networks_of_other_tools_see_the_person_or_are_refused(
 @pytest.mark.parametrize(
     ("options", "output", "message"),
     [
-        ({}, np.zeros((1, 2, *HW)), "which of its two channels is people"),
+        ({}, np.zeros((1, 2, *HW)), "which of its 2 channels is people"),
+        ({}, np.full((1, 21, *HW), 1 / 21), "which of its 21 channels is people"),
+        ({"output": "logits"}, np.zeros((1, 21, *HW)), "which of its 21 channels is people"),
         ({"output": "class_map"}, np.zeros((1, *HW)), "the value of people in its map"),
     ],
 )
@@ -247,6 +250,50 @@ def test_the_default_class_is_refused_where_it_is_the_background(
     with pytest.raises(ModelOutputWrong, match=message):
         read_maps(output, block(**options))
     assert list(read_maps(output, block(**options, person_class=1))) == ["person"]
+
+
+def test_logits_of_several_classes_exclude_each_other() -> None:
+    logits = np.zeros((1, 3, *HW), dtype=np.float32)
+    logits[:, 0], logits[:, 2] = 9, 3
+    assert read_maps(logits, block(output="logits", person_class=2))["person"].max() < 0.01
+    assert read_maps(logits, block(output="logits", person_class=2, softmax=False))["person"].min() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (
+            np.full((1, 1, *HW), 255.0),
+            {},
+            "as levels of gray do; declare output: probability and output_scale",
+        ),
+        (np.log(np.full((1, 2, *HW), 0.5)), {"softmax": False, "person_class": 1}, "declare softmax: true"),
+        (np.zeros((1, HW[0] * HW[1])), {}, "no two neighboring axes have the proportion of the input"),
+    ],
+)
+def test_values_that_are_no_logits_are_refused(
+    values: NDArray[Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelOutputWrong, match=message):
+        read_maps(values, block(output="logits", **options))
+
+
+def test_a_mean_in_levels_gets_levels(tmp_path: Path) -> None:
+    path = bytes_out(tmp_path, TensorProto.FLOAT, factor=1 / 128)
+    found = opened(path, mean=(127.5,) * 3, std=(127.5,) * 3, output="logits")
+    assert found.report.input_text == "1x3x12x20 float32 from -1 to 1"
+    with pytest.raises(ValidationError, match="greater than 0"):
+        block(std=(0, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "it is empty"), (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull")],
+)
+def test_a_file_without_a_network_says_why(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "own.onnx").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        opened(tmp_path / "own.onnx")
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 20, 12), (20, 12), (1, 20, 12, 1)])

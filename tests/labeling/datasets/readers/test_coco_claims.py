@@ -11,11 +11,13 @@ from PIL import Image
 
 from configs.errors import AnnotationsContradict, ConfigError, ModelOutputWrong
 from configs.ground_truth import LabeledSet
+from configs.segmenters import MasksFolderBlock
 from labeling.datasets.readers.coco import read_coco_file, read_coco_records
 from labeling.datasets.readers.coco_categories import person_ids, refuse_other_categories
 from labeling.datasets.readers.notes import ReaderNotes
 from labeling.evaluation.frames import LabeledImage
 from labeling.evaluation.ground_truth import read_labeled
+from labeling.segmenters.precomputed import MasksFolderSegmenter
 
 HW = (200, 300)
 BOX = [20, 30, 60, 120]
@@ -187,6 +189,23 @@ def test_images_that_are_missing_or_oddly_written_are_found_or_counted(tmp_path:
 def test_an_annotation_that_is_there_twice_is_one_person(tmp_path: Path) -> None:
     notes = ReaderNotes()
     assert len(read(truth(tmp_path, PERSON, PERSON), notes)[0].people) == 1
+    assert notes.lines()[0].startswith("annotations that are there twice, dropped: 1")
+
+
+def test_people_who_are_all_crowds_are_an_error(tmp_path: Path) -> None:
+    path = truth(tmp_path, PERSON | {"iscrowd": 1}, PERSON | {"iscrowd": 1})
+    with pytest.raises(
+        ConfigError, match=r"ground truth: .* all 2 annotations of people are regions to ignore"
+    ):
+        read(path)
+    with pytest.raises(ConfigError, match="all 2 annotations of people are regions to ignore"):
+        MasksFolderSegmenter(MasksFolderBlock(path=path))
+
+
+def test_a_result_that_is_there_twice_is_one_person() -> None:
+    notes = ReaderNotes()
+    records = [PERSON | {"id": number, "score": 0.5} for number in range(2)]
+    assert len(read_coco_records(records, HW, origin="x", notes=notes)) == 1
     assert notes.lines()[0].startswith("annotations that are there twice, dropped: 1")
 
 

@@ -132,6 +132,8 @@ def test_levels_of_gray_that_are_no_labels_are_refused() -> None:
         read_label_image(png(ramp), origin="mine")
     with pytest.raises(ModelOutputWrong, match=r"no pixel is 0.*\[7, 11, 24\]"):
         read_label_image(png(two_people(4, 17) + np.uint8(7)), origin="mine")
+    with pytest.raises(ModelOutputWrong, match=r"no pixel is 0.*\[7, 24\]"):
+        read_label_image(png(two_people(17, 17) + np.uint8(7)), origin="mine")
     cdnet = two_people(50, 255)
     cdnet[55:] = 170
     with pytest.raises(
