@@ -27,8 +27,8 @@ KEEP_STATE_EVERY = 8
 """Groups of frames between two states of a moving camera's stream on disk; a killed run repeats at most so many."""
 STATE = "state.npz"
 PREVIEW = (
-    "the recurrent network of the package comes from a short training: it flickers less than the teacher's masks, but its "
-    "outlines are little better (docs/matting.md); `maskmill train temporal` makes another, which --weights names"
+    "the recurrent network of the package comes from a short training (docs/matting.md); `maskmill train temporal` makes "
+    "another, which --weights names"
 )
 
 
