@@ -17,7 +17,7 @@ from tasks.close import close_run
 from tasks.describe import describe_run
 from tasks.execution.context import Context, has_database, open_context
 from tasks.execution.direct import run_logger
-from tasks.execution.leases import hold_lease
+from tasks.execution.leases import hold_lease, recover_stale_leases
 from tasks.ingest import ingest_spec
 from tasks.observability.best_effort import has_server
 
@@ -61,6 +61,7 @@ def repeat_finished_run(home: Home, specs: Sequence[str], config: RunConfig, nam
     if not all(isinstance(item, SourceItem) and item.spec in known for item in expand_sources(specs)):
         return None
     with hold_lease(context.home, "generate-dataset"):
+        recover_stale_leases(context.home)  # a run that was killed after its last shard left one
         begin_run(context, config, name)
         ingested = [ingest_spec(context, spec, run_id, config) for spec in specs]
         with context.database.session() as session:

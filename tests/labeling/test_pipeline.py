@@ -23,6 +23,7 @@ from labeling.segmenters.refined import RefinedSegmenter
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import COCO_KEYPOINTS, Instance, ModelCard
+from labeling.structures.masks import Mask
 from labeling.structures.records import LabeledShard
 from tests.fakes.segmenters import (
     LEFT_PERSON,
@@ -230,7 +231,9 @@ class Refusing(StatelessRefiner):
     ) -> list[list[Instance]]:
         return [
             [
-                person if person.box_xywh == LEFT_PERSON else replace(person, not_refined=("too small",))
+                replace(person, mask=Mask(person.mask.size_hw, person.mask.counts))
+                if person.box_xywh == LEFT_PERSON
+                else replace(person, not_refined=("too small",))
                 for person in people
             ]
             for people in instances
