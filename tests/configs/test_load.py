@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from configs.errors import ConfigError, UnknownModel
 from configs.load import load_config, load_labeled_sets
+from configs.matting import MatteSettings
 from configs.models import RunConfig
 from configs.segmenters import BackgroundBlock, LiteBlock, PythonBlock, SelfieBlock, TorchvisionBlock
 from configs.trees import PRESETS
@@ -109,6 +111,8 @@ def test_a_config_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
 def test_yes_is_no_number() -> None:
     with pytest.raises(ConfigError, match="hard_below requires a number, not yes or no"):
         load_config("lite", ["agreement.hard_below=yes"])
+    with pytest.raises(ValidationError, match="end_s requires a number"):
+        MatteSettings.model_validate({"end_s": True})
 
 
 def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
