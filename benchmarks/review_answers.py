@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from configs.categories import PERSON
 from configs.models import Review
 from configs.segmenters import LiteBlock, SelfieBlock
 from labeling.review.label_studio.annotations import read_annotations
@@ -83,7 +84,7 @@ def find_items(shared: Path, count: int) -> list[tuple[ReviewItem, RgbImage]]:
             value=0.5,
             teacher=tuple(proposed),
             teacher_model="lite",
-            student=union_masks([one.mask for one in seen], frame.size_hw),
+            student={PERSON: union_masks([one.mask for one in seen], frame.size_hw)},
             student_model="selfie",
         )
         items.append((item, frame.rgb))

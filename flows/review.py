@@ -143,7 +143,7 @@ def check_label_studio_task(context: Context) -> None:
 def plan_push_task(context: Context, run_id: str, settings: Settings, again: bool) -> PushPlan:
     """Run `plan_push`, retried while Label Studio is unreachable."""
     with connect(context.home) as connection:
-        plan = plan_push(open_outbox(context, connection, settings), run_id, again=again)
+        plan = plan_push(open_outbox(context, connection, settings, run_id), run_id, again=again)
     run_logger().info("%s: %d frames to send", plan.summary.url, sum(map(len, plan.batches)))
     return plan
 

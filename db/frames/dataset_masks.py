@@ -9,7 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from db.models.core import InstanceRow, ModelRow
+from configs.categories import stored_categories
+from db.models.core import InstanceRow, ModelRow, RunRow
 from db.models.review import ReviewedInstanceRow
 from db.sql.reading import is_one_of, raw_rows
 from labeling.datasets.mask_rows import MaskRow, instance_of_row, keypoints_of
@@ -38,6 +39,7 @@ class MaskReader:
     def __init__(self, session: Session, run_id: str) -> None:
         self._session = session
         self._run_id = run_id
+        self._categories = stored_categories(session.get_one(RunRow, run_id).config)
         dialect = session.get_bind().dialect.name
         self._of_teacher = _OF_TEACHER.where(is_one_of(InstanceRow.frame_id, dialect))
         self._of_reviewers = _OF_REVIEWERS.where(is_one_of(_reviewed.annotation_id, dialect))
@@ -68,7 +70,11 @@ class MaskReader:
         found = Instances()
         for row in raw_rows(self._session, self._of_reviewers, {"ids": list(frames)}):
             annotation, key, rle, area, left, top, width, height, keypoints, source, *of_shown = row
-            model, x, y, w, h, refined_by, iou_before, track_id, origin, shown_rle, shown_px = of_shown
+            model, x, y, w, h, refined_by, iou_before, track_id, origin, shown_rle, shown_px, category = (
+                of_shown
+            )
+            if category not in self._categories:  # it was reviewed for another run
+                continue
             frame, tight_xywh = frames[annotation], (left, top, width, height)
             if not area:  # no mask of the person is right: the shown one says where
                 if source is None:
@@ -87,6 +93,7 @@ class MaskReader:
                 refined_by=refined_by,
                 iou_before=iou_before,
                 track_id=track_id,
+                category=category,
                 origin=origin,
                 is_doubtful=rle is shown_rle,
             )
@@ -127,6 +134,7 @@ _OF_REVIEWERS = (
             _reviewed.origin,
             _shown.rle,
             _shown.area_px,
+            _reviewed.category,
         ),
     )
     .outerjoin(_shown, _shown.id == _reviewed.source_id)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from configs.categories import PERSON
 from db.models.core import Base
 
 
@@ -102,7 +103,7 @@ class AnnotationRow(Base):
 
 
 class ReviewedInstanceRow(Base):
-    """One person in one version of an annotation."""
+    """One person, or one object of another category, in one version of an annotation."""
 
     __tablename__ = "reviewed_instance"
     __table_args__ = (
@@ -126,6 +127,9 @@ class ReviewedInstanceRow(Base):
     mask_box_w: Mapped[float] = mapped_column()
     mask_box_h: Mapped[float] = mapped_column()
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x, y, confidence]")
+    category: Mapped[str] = mapped_column(
+        server_default=PERSON, comment="of the dataset, as the annotator chose it"
+    )
 
 
 class PropagationRow(Base):
@@ -159,7 +163,7 @@ class PropagationRow(Base):
 
 
 class PropagatedInstanceRow(Base):
-    """One person carried to one frame."""
+    """One person, or one object, carried to one frame."""
 
     __tablename__ = "propagated_instance"
     __table_args__ = (Index("ix_propagated_instance_propagation_id", "propagation_id"),)
@@ -178,6 +182,9 @@ class PropagatedInstanceRow(Base):
         comment="IoU with the teacher's mask before both were fused"
     )
     rle: Mapped[bytes] = mapped_column(comment="counts of a COCO RLE in the frame's size")
+    category: Mapped[str] = mapped_column(
+        server_default=PERSON, comment="of the dataset, as in the reviewed frame"
+    )
 
 
 class ConsensusRow(Base):

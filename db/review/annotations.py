@@ -134,6 +134,7 @@ def _instance_rows(
             "origin": instance.origin,
             "iou": None if before is None else float(iou_matrix([before.mask], [instance.mask])[0, 0]),
             "keypoints": keypoints_column(instance.keypoints),
+            "category": instance.category,
             **mask,
         }
 
@@ -167,6 +168,7 @@ def annotation_instances(
             origin=row.origin,  # type: ignore[arg-type]  # the table has a check for it
             source_id=row.source_id,
             keypoints=keypoints_of(row.keypoints),
+            category=row.category,
         )
         found.setdefault(row.annotation_id, []).append(instance)
     return found

@@ -18,7 +18,7 @@ from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
 
 if TYPE_CHECKING:
-    from labeling.structures.masks import Mask
+    from labeling.comparison.iou import Labeled
 
 GOOD_FROM = 0.8
 """IoU with the reviewer's mask from which an accepted mask is good, as in a calibration."""
@@ -138,22 +138,23 @@ def _queued_sample(session: Session, run_id: str) -> list[int]:
 
 def _judge(session: Session, instance_ids: Sequence[int]) -> list[bool]:
     """Return whether each mask is good, of those whose frames have a usable consensus."""
-    from labeling.structures.masks import Mask, iou_matrix  # only here: most homes have no audit
+    from labeling.comparison.iou import iou_within  # only here: most homes have no audit
+    from labeling.structures.masks import Mask
 
-    query = select(InstanceRow.id, InstanceRow.frame_id, InstanceRow.rle, FrameRow).join(
+    query = select(InstanceRow.frame_id, InstanceRow.rle, InstanceRow.category, FrameRow).join(
         FrameRow, FrameRow.id == InstanceRow.frame_id
     )
-    masks: dict[int, list[Mask]] = {}
-    for _, frame_id, rle, frame in select_by_ids(session, query, InstanceRow.id, instance_ids):
-        masks.setdefault(frame_id, []).append(Mask(frame.size_hw, rle))
+    masks: dict[int, list[Labeled]] = {}
+    for frame_id, rle, category, frame in select_by_ids(session, query, InstanceRow.id, instance_ids):
+        masks.setdefault(frame_id, []).append((category, Mask(frame.size_hw, rle)))
     judged = []
     for frame_id, people in _reviewed_masks(session, list(masks)).items():
-        ious = iou_matrix(masks[frame_id], people)
+        ious = iou_within(masks[frame_id], people)
         judged += (ious.max(axis=1, initial=0.0) >= GOOD_FROM).tolist()
     return judged
 
 
-def _reviewed_masks(session: Session, frame_ids: Sequence[int]) -> "dict[int, list[Mask]]":
+def _reviewed_masks(session: Session, frame_ids: Sequence[int]) -> "dict[int, list[Labeled]]":
     """Return the masks of the consensus by frame, of frames with a usable one; a frame may have none."""
     from labeling.structures.masks import Mask
 
@@ -163,8 +164,12 @@ def _reviewed_masks(session: Session, frame_ids: Sequence[int]) -> "dict[int, li
         .where(ConsensusRow.verdict != "unusable")
     )
     frames = {key: frame for frame, key in select_by_ids(session, usable, FrameRow.id, frame_ids)}
-    found: dict[int, list[Mask]] = {frame.id: [] for frame in frames.values()}
-    reviewed = select(ReviewedInstanceRow.annotation_id, ReviewedInstanceRow.rle)
-    for key, rle in select_by_ids(session, reviewed, ReviewedInstanceRow.annotation_id, list(frames)):
-        found[frames[key].id].append(Mask(frames[key].size_hw, rle))
+    found: dict[int, list[Labeled]] = {frame.id: [] for frame in frames.values()}
+    reviewed = select(
+        ReviewedInstanceRow.annotation_id, ReviewedInstanceRow.rle, ReviewedInstanceRow.category
+    )
+    for key, rle, category in select_by_ids(
+        session, reviewed, ReviewedInstanceRow.annotation_id, list(frames)
+    ):
+        found[frames[key].id].append((category, Mask(frames[key].size_hw, rle)))
     return found

@@ -52,7 +52,7 @@ def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> lis
                 teacher.get(frame.id, ()), ask_about_all=is_audit, carried=frame.id in carried
             ),
             teacher_model=models.get("teacher", ""),
-            student=student.get(frame.id),
+            student=student.get(frame.id, {}),
             student_model=models.get("student", ""),
             propagation_id=carried[frame.id].id if frame.id in carried else None,
         )
@@ -105,6 +105,7 @@ def proposed_instances(
             instance.keypoints,
             track_id=instance.track_id,
             is_doubtful=None if row.decision is None else row.decision != "accepted",
+            category=instance.category,
         )
         found.setdefault(frame.id, []).append(proposed)
     return found
@@ -118,9 +119,13 @@ def shown_instances(
     return teacher | with_carried_masks(session, teacher, propagations)
 
 
-def _student_masks(session: Session, run_id: str, frame_ids: Sequence[int]) -> dict[int, Mask]:
-    """Return the union of the student's masks by frame; frames without any are absent."""
-    masks: dict[int, list[Mask]] = {}
+def _student_masks(session: Session, run_id: str, frame_ids: Sequence[int]) -> dict[int, dict[str, Mask]]:
+    """Return the union of the student's masks by frame and category; frames without any are absent."""
+    found: dict[int, dict[str, list[Mask]]] = {}
     for row, frame in role_instances(session, run_id, frame_ids, "student"):
-        masks.setdefault(frame.id, []).append(to_instance(row, frame).mask)
-    return {frame_id: union_masks(of_frame, of_frame[0].size_hw) for frame_id, of_frame in masks.items()}
+        of_frame = found.setdefault(frame.id, {})
+        of_frame.setdefault(row.category, []).append(to_instance(row, frame).mask)
+    return {
+        frame_id: {category: union_masks(masks, masks[0].size_hw) for category, masks in of_frame.items()}
+        for frame_id, of_frame in found.items()
+    }

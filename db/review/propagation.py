@@ -40,6 +40,7 @@ class ReviewedPerson:
     mask: Mask
     track_id: int | None
     """In the run that is asked for."""
+    category: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class CarriedPerson:
     track_id: int | None
     source_id: int | None
     """The teacher's mask of the person."""
+    category: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,10 @@ def reviewed_people(session: Session, run_id: str, annotation_id: int) -> list[R
         .order_by(ReviewedInstanceRow.rank)
     )
     rows = session.execute(query).tuples()
-    return [ReviewedPerson(row.id, Mask(frame.size_hw, row.rle), track_id) for row, frame, track_id in rows]
+    return [
+        ReviewedPerson(row.id, Mask(frame.size_hw, row.rle), track_id, row.category)
+        for row, frame, track_id in rows
+    ]
 
 
 def store_propagations(session: Session, run_id: str, results: Iterable[FramePropagation]) -> None:
@@ -173,6 +178,7 @@ def _person_row(key: int, rank: int, person: CarriedPerson) -> dict[str, object]
         "confidence": person.confidence,
         "agreement": person.agreement,
         "rle": person.mask.counts,
+        "category": person.category,
     }
 
 
@@ -230,6 +236,7 @@ def with_carried_masks(
                 source.keypoints if source else None,
                 is_carried_only=source is None,
                 track_id=source.track_id if source else None,
+                category=row.category,
             )
         )
     return {

@@ -1,13 +1,19 @@
 """IoU of two masks, and one-to-one matching by IoU; `iou_matrix` of many pairs is in structures/masks.py."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.structures.masks import Mask, intersect_masks
+from labeling.structures.masks import Mask, intersect_masks, iou_matrix
 
 EPSILON_PX = 1e-7
 """Added to both areas of an IoU, so that two empty masks agree (1) and nothing divides by zero. It is too
 small to lift an IoU above a threshold: areas are whole pixels."""
+
+
+Labeled = tuple[str, Mask]
+"""Category and mask."""
 
 
 def union_iou(first: Mask, second: Mask) -> float:
@@ -15,6 +21,18 @@ def union_iou(first: Mask, second: Mask) -> float:
     common = intersect_masks(first, second).area_px
     joint = first.area_px + second.area_px - common
     return (common + EPSILON_PX) / (joint + EPSILON_PX)
+
+
+def iou_within(rows: Sequence[Labeled], columns: Sequence[Labeled]) -> NDArray[np.float64]:
+    """Return the IoU matrix of masks with categories; 0 for two of different categories.
+
+    >>> whole = Mask.from_coco({"size": [2, 2], "counts": [0, 4]})
+    >>> iou_within([("person", whole)], [("person", whole), ("bicycle", whole)])
+    array([[1., 0.]])
+    """
+    ious = iou_matrix([mask for _, mask in rows], [mask for _, mask in columns])
+    is_same = [[row == column for column, _ in columns] for row, _ in rows]
+    return np.where(np.array(is_same, dtype=np.bool_).reshape(ious.shape), ious, 0.0)
 
 
 def match_pairs(ious: NDArray[np.float64], *, min_iou: float) -> list[tuple[int, int, float]]:

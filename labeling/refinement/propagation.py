@@ -7,14 +7,15 @@ agrees is measured before the two are fused.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from labeling.comparison.iou import match_pairs
+from configs.categories import PERSON
+from labeling.comparison.iou import Labeled, iou_within, match_pairs
 from labeling.refinement.carried_mask import (
     CarriedMask,
     blend_sides,
@@ -28,6 +29,8 @@ from labeling.tracking.frame_strip import StripImage
 
 SAME_PERSON_IOU = 0.2
 """IoU in the middle of a gap from which the masks carried from both sides are one person."""
+SAME_OBJECT_IOU = 0.1
+"""IoU with the teacher's mask from which it is one of the same person."""
 FUSE_IOU = 0.6
 """IoU with the teacher's mask from which the two are fused: below, one of them is wrong."""
 TEACHER_WEIGHT, TEACHER_WEIGHT_UNKNOWN = 0.15, 0.5
@@ -48,6 +51,7 @@ class CorrectedPerson:
     mask: Mask
     """In the frame's size."""
     track_id: int | None = None
+    category: str = PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class PropagatedMask:
     """Position of the teacher's mask of the same person; None: the teacher has none."""
     agreement: float | None = None
     """IoU with the teacher's mask before the two are fused."""
+    category: str = PERSON
+    """That of the corrected frame, whatever the teacher's is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +87,8 @@ class Gap:
     after: Sequence[CorrectedPerson] | None
     targets: Mapping[int, Sequence[Mask]]
     """The teacher's masks by position of the image, for each image that masks are carried to."""
+    target_categories: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """Their categories; a position that is missing has people alone."""
 
 
 Method = Literal["flow", "refined", "fused"]
@@ -116,6 +124,7 @@ class _Person:
 
     origins: tuple[int, ...]
     track_id: int | None
+    category: str
     before: SoftMask | None
     after: SoftMask | None
     colors: PersonColors
@@ -166,6 +175,7 @@ def _make_person(gap: Gap, before: CorrectedPerson | None, after: CorrectedPerso
     return _Person(
         origins=tuple(person.id for person, _ in known),
         track_id=tracks[0] if tracks else None,
+        category=known[0][0].category,
         before=soft[before.id] if before else None,
         after=soft[after.id] if after else None,
         colors=PersonColors.learn([(image.rgb, soft[one.id] > INSIDE_FROM) for one, image in known]),
@@ -176,11 +186,11 @@ def _match_sides(
     gap: Gap, steps: Sequence[FlowStep], before: list[CorrectedPerson], after: list[CorrectedPerson]
 ) -> list[tuple[int, int]]:
     """Return ids of the same person before and after: by track, else by the masks where they meet."""
-    by_track = {person.track_id: person for person in after if person.track_id is not None}
+    by_track = {_track(person): person for person in after if person.track_id is not None}
     pairs = [
-        (person.id, by_track[person.track_id].id)
+        (person.id, by_track[_track(person)].id)
         for person in before
-        if person.track_id is not None and person.track_id in by_track
+        if person.track_id is not None and _track(person) in by_track
     ]
     known = {key for pair in pairs for key in pair}
     rows = [person for person in before if person.id not in known]
@@ -192,7 +202,7 @@ def _match_sides(
     forward, backward = grid_at(steps[:middle], size_hw, True), grid_at(steps[middle:][::-1], size_hw, False)
     first = [_carry_hard(person, gap.images[0], forward) for person in rows]
     last = [_carry_hard(person, gap.images[-1], backward) for person in columns]
-    met = match_pairs(iou_matrix(first, last), min_iou=SAME_PERSON_IOU)
+    met = match_pairs(iou_within(first, last), min_iou=SAME_PERSON_IOU)
     return pairs + [(rows[row].id, columns[column].id) for row, column, _ in met]
 
 
@@ -204,9 +214,14 @@ def grid_at(steps: Sequence[FlowStep], size_hw: tuple[int, int], is_forward: boo
     return last
 
 
-def _carry_hard(person: CorrectedPerson, image: StripImage, chain: ChainedFlow | None) -> Mask:
+def _track(person: CorrectedPerson) -> tuple[str, int | None]:
+    """Return what is one person's alone: a reviewer may have given the mask of a track another category."""
+    return person.category, person.track_id
+
+
+def _carry_hard(person: CorrectedPerson, image: StripImage, chain: ChainedFlow | None) -> tuple[str, Mask]:
     soft = _shrink_mask(person.mask, image)
-    return Mask.from_array((chain.carry(soft) if chain else soft) > INSIDE_FROM)
+    return person.category, Mask.from_array((chain.carry(soft) if chain else soft) > INSIDE_FROM)
 
 
 def _carry(
@@ -241,21 +256,38 @@ def _finish(gap: Gap, carried: Sequence[_Carried], position: int, method: Method
     ]
     own = [_enlarge(mask, gap.size_hw) for mask in _apart(refined)]
     teachers = gap.targets[position]
-    matches = {row: (column, iou) for row, column, iou in _match_teacher(own, teachers)}
+    categories = gap.target_categories.get(position, [PERSON] * len(teachers))
+    matches = _match_teacher(
+        [(one.person.category, mask) for one, mask in zip(carried, own, strict=True)],
+        list(zip(categories, teachers, strict=True)),
+    )
     found = []
     for index, (one, soft, mask) in enumerate(zip(carried, refined, own, strict=True)):
         teacher, iou = matches.get(index, (None, None))
         person = one.person
         confidence = carry_confidence(one.mask, soft, rgb, person.colors)
-        result = PropagatedMask(mask, confidence, person.origins, person.track_id, teacher, iou)
+        result = PropagatedMask(
+            mask, confidence, person.origins, person.track_id, teacher, iou, person.category
+        )
         if method == "fused" and teacher is not None and iou is not None and iou >= FUSE_IOU:
             result = replace(result, mask=_fuse(gap, position, one, teachers[teacher], result.confidence))
         found.append(result)
     return [result for result in found if result.mask]
 
 
-def _match_teacher(own: Sequence[Mask], teachers: Sequence[Mask]) -> list[tuple[int, int, float]]:
-    return match_pairs(iou_matrix(own, teachers), min_iou=0.1)
+def _match_teacher(own: Sequence[Labeled], teachers: Sequence[Labeled]) -> dict[int, tuple[int, float]]:
+    """Return the teacher's mask of each person, with the IoU.
+
+    One of another category is the same object where the masks are nearly the same: the reviewer gave it a category
+    that the teacher gets wrong here again.
+    """
+    pairs = match_pairs(iou_within(own, teachers), min_iou=SAME_OBJECT_IOU)
+    rows, columns = {row for row, *_ in pairs}, {column for _, column, _ in pairs}
+    others = iou_matrix([mask for _, mask in own], [mask for _, mask in teachers])
+    others[sorted(rows), :] = 0
+    others[:, sorted(columns)] = 0
+    pairs += match_pairs(others, min_iou=FUSE_IOU)
+    return {row: (column, iou) for row, column, iou in pairs}
 
 
 def _fuse(gap: Gap, position: int, one: _Carried, teacher: Mask, confidence: float) -> Mask:

@@ -88,9 +88,15 @@ def _best_agreeing(frames: Sequence[ReviewedFrame]) -> ReviewedFrame:
 
 
 def _frame_iou(first: ReviewedFrame, second: ReviewedFrame) -> float:
-    """Return the IoU of all people of one frame with all people of the other; 1 if neither has any."""
-    masks = [[instance.mask for instance in frame.instances] for frame in (first, second)]
-    if not any(masks):
-        return 1.0
+    """Return the IoU of all people of one frame with all people of the other; 1 if neither has any.
+
+    With several categories, it is the lowest of any.
+    """
+    categories = {one.category for frame in (first, second) for one in frame.instances}
+    return min((_category_iou(first, second, category) for category in categories), default=1.0)
+
+
+def _category_iou(first: ReviewedFrame, second: ReviewedFrame, category: str) -> float:
+    masks = [[one.mask for one in frame.instances if one.category == category] for frame in (first, second)]
     size_hw = (*masks[0], *masks[1])[0].size_hw
     return union_iou(union_masks(masks[0], size_hw), union_masks(masks[1], size_hw))

@@ -1,9 +1,11 @@
 """What goes to Label Studio (review items) and what comes back (reviewed frames)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from configs.categories import PERSON
 from labeling.structures.instances import Keypoints
 from labeling.structures.masks import Mask
 
@@ -30,6 +32,7 @@ class ProposedInstance:
     """Number of the person in the video; None: not tracked."""
     is_doubtful: bool | None = None
     """Annotators are asked about it; False: it is believed, and shown dim and locked; None: a mask like all others."""
+    category: str = PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ class ReviewItem:
     """`kind:name`."""
     value: float
     """Priority of its review, in [0, 1]: the highest is shown first."""
-    student: Mask | None = None
-    """All people that the student found; None or empty: none."""
+    student: Mapping[str, Mask] = field(default_factory=dict)
+    """All that the student found, by category."""
     student_model: str = ""
     propagation_id: int | None = None
     """What was carried from reviewed frames and is shown as the teacher's masks; None: nothing."""
@@ -60,14 +63,16 @@ class ReviewItem:
 
 @dataclass(frozen=True, slots=True)
 class ReviewedInstance:
-    """One person as an annotator submitted it."""
+    """One person, or one object of another category, as an annotator submitted it."""
 
     mask: Mask
-    """Empty: there is a person, but no mask of it is right."""
+    """Empty: it is there, but no mask of it is right."""
     origin: Origin
     source_id: int | None
     """`ProposedInstance.id` of the mask that it corrects; None: drawn by hand."""
     keypoints: Keypoints | None = None
+    category: str = PERSON
+    """As the annotator chose it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,8 +126,12 @@ def _counted(text: str) -> Callable[[Values], str]:
     return words
 
 
+def _nothing(values: Values) -> str:
+    return "nothing" if values.get("are_objects") else "no person"
+
+
 def _student_sees_more(values: Values) -> str:
-    nothing = "nothing" if values.get("are_objects") else "no person"
+    nothing = _nothing(values)
     if values.get("in_one_mask"):
         return f"the teacher found {nothing} in {count_of(values['people'], 'area')} of the student's mask"
     return f"the teacher found {nothing} where the student found {name_instances(values)}"
@@ -176,7 +180,7 @@ def _overlap(values: Values) -> str:
 
 
 _WORDS: dict[ReasonCode, Callable[[Values], str]] = {
-    "no_person": lambda _: "the teacher found no person",
+    "no_person": lambda values: f"the teacher found {_nothing(values)}",
     "student_sees_more": _student_sees_more,
     "low_score": _below("the teacher is unsure: lowest score {value} (minimum {minimum})"),
     "keypoints_outside": _share_below("keypoints lie outside the mask: {value} inside (minimum {minimum})"),

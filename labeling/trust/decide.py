@@ -173,7 +173,7 @@ def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: 
     if extras:
         doubts.append(_counted("student_sees_more", agreement, people=extras))
     elif not evidence.instances:
-        doubts.append(Reason.of("no_person"))
+        doubts.append(_counted("no_person", agreement))
     unsure = [instance.score for instance in evidence.instances if not instance.score >= settings.min_score]
     if unsure:
         doubts.append(_below("low_score", min(unsure), settings.min_score))

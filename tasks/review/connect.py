@@ -22,7 +22,7 @@ LOCAL = "local"
 
 _DESCRIPTION = (
     "Images in which a mask may be wrong, most valuable first. Correct the masks, or submit them unchanged; "
-    "delete all masks if there is no person; choose `unusable` for a bad image."
+    "delete those that show nothing to be masked; choose `unusable` for a bad image."
 )
 _NEW_PROJECT = {
     "enable_empty_annotation": True,  # an image without people is a valid annotation
@@ -75,34 +75,42 @@ def connect(home: Home, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY) -> Ite
         yield LabelStudioConnection(server, name, access.local, find_s3_keys(secret_from_prefect))
 
 
-def _update_page(server: LabelStudioClient, label_studio_id: int, settings: Settings) -> None:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the page of a project depends on."""
+
+    settings: Settings
+    categories: tuple[str, ...]
+    """Of all runs in the project: Label Studio keeps every label that an annotation has."""
+
+
+def _update_page(server: LabelStudioClient, label_studio_id: int, page: Page) -> None:
     """Set the label config. The control of keypoints stays where annotations have some: Label Studio insists on it."""
+    settings = page.settings
     try:
-        server.update_label_config(label_studio_id, label_config(settings))
+        server.update_label_config(label_studio_id, label_config(settings, page.categories))
     except LabelStudioRefused as exc:
         if settings.show_keypoints or exc.status != HTTPStatus.BAD_REQUEST:
             raise
         with_keypoints = settings.model_copy(update={"show_keypoints": True})
-        server.update_label_config(label_studio_id, label_config(with_keypoints))
+        server.update_label_config(label_studio_id, label_config(with_keypoints, page.categories))
 
 
-def open_project(
-    connection: LabelStudioConnection, settings: Settings, home: Home, *, known: int | None
-) -> int:
+def open_project(connection: LabelStudioConnection, page: Page, home: Home, *, known: int | None) -> int:
     """Create the project of these settings, or bring it up to date; return its Label Studio id.
 
     Args:
         known: project that frames were sent to before; it is used even if it was renamed.
     """
-    server = connection.server
+    server, settings = connection.server, page.settings
     if known is not None and server.project_exists(known):
         label_studio_id = known
     else:
         label_studio_id = server.find_or_create_project(
-            settings.project, label_config(settings), _DESCRIPTION, settings=_NEW_PROJECT
+            settings.project, label_config(settings, page.categories), _DESCRIPTION, settings=_NEW_PROJECT
         )
-    _update_page(server, label_studio_id, settings)
-    server.fill_instructions(label_studio_id, instructions(settings))
+    _update_page(server, label_studio_id, page)
+    server.fill_instructions(label_studio_id, instructions(settings, page.categories))
     server.ensure_view(label_studio_id, BEST_FIRST)
     if connection.is_local:
         server.attach_images(label_studio_id, home.root / IMAGES)

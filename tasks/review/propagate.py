@@ -186,6 +186,7 @@ def _results(known: _GapData, strip: Sequence[StripImage], gap: PlannedGap) -> l
         before=_corrected(known.before),
         after=_corrected(known.after),
         targets={index: [one.mask for one in people] for index, people in shown.items()},
+        target_categories={index: [one.category for one in people] for index, people in shown.items()},
     )
     return [
         _result(frames[index].frame_id, gap, people, shown[index], known.size_hw)
@@ -196,7 +197,11 @@ def _results(known: _GapData, strip: Sequence[StripImage], gap: PlannedGap) -> l
 def _corrected(people: Sequence[ReviewedPerson] | None) -> list[CorrectedPerson] | None:
     if people is None:
         return None
-    return [CorrectedPerson(person.id, person.mask, person.track_id) for person in people if person.mask]
+    return [
+        CorrectedPerson(person.id, person.mask, person.track_id, person.category)
+        for person in people
+        if person.mask
+    ]
 
 
 def _result(
@@ -213,10 +218,11 @@ def _result(
             one.agreement,
             one.track_id,
             None if one.teacher is None else teacher[one.teacher].id,
+            one.category,
         )
         for one in people
     ]
-    quality = measure_quality(people, len(teacher))
+    quality = measure_quality(people, [one.category for one in teacher])
     unions = (union_masks([one.mask for one in side], size_hw) for side in (people, teacher))
     changed = symmetric_difference_share(*unions)
     priority = review_priority(trust=quality.confidence, symmetric_difference_share=changed)
@@ -225,10 +231,13 @@ def _result(
     )
 
 
-def measure_quality(people: Sequence[PropagatedMask], teacher_masks: int) -> PropagationQuality:
-    """Return the lowest agreement and confidence, and the number of people in only one of both."""
-    matched = [one for one in people if one.teacher is not None]
-    unmatched = len(people) + teacher_masks - 2 * len(matched)
+def measure_quality(people: Sequence[PropagatedMask], teacher: Sequence[str]) -> PropagationQuality:
+    """Return the lowest agreement and confidence, and the number of people in only one of both.
+
+    `teacher`: categories of the teacher's masks. Two masks of different categories are no match.
+    """
+    matched = [one for one in people if one.teacher is not None and one.category == teacher[one.teacher]]
+    unmatched = len(people) + len(teacher) - 2 * len(matched)
     return PropagationQuality(
         agreement=min((one.agreement or 0.0 for one in matched), default=None),
         confidence=min((one.confidence for one in people), default=None),

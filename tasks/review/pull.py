@@ -15,6 +15,7 @@ from configs.models import Review as Settings
 from db.models.core import FrameRow
 from db.models.review import LabelStudioProjectRow
 from db.review.annotations import FrameAnnotations, SentFrame, find_sent_frames, store_annotations
+from db.review.categories import run_categories
 from db.review.items import shown_instances
 from db.review.outbox import finished_frames, forget_project, known_tasks, reconcile, unanswered_frames
 from labeling.review.label_studio.annotations import read_annotations
@@ -147,11 +148,12 @@ class _Pull:
             }
             frames = session.scalars(select(FrameRow).where(FrameRow.id.in_(tasks))).all()
             shown = _shown_masks(session, {fid: sent[fid] for fid in tasks})
+            categories = {fid: run_categories(session, sent[fid].run_id) for fid in tasks}
             annotations, problems = {}, []
             for frame in frames:
                 proposed = shown.get(frame.id, [])
                 try:
-                    reviewed = self._read(tasks[frame.id], frame, proposed)
+                    reviewed = self._read(tasks[frame.id], frame, proposed, categories[frame.id])
                 except LabelStudioError as exc:
                     problems.append(f"frame {frame.id}: {exc}")
                     continue
@@ -165,9 +167,20 @@ class _Pull:
             update_consensus(session, changed, self.settings)
         return len(changed), problems
 
-    def _read(self, task: Task, frame: FrameRow, proposed: Sequence[ProposedInstance]) -> list[ReviewedFrame]:
+    def _read(
+        self,
+        task: Task,
+        frame: FrameRow,
+        proposed: Sequence[ProposedInstance],
+        categories: Sequence[str],
+    ) -> list[ReviewedFrame]:
         return read_annotations(
-            task, settings=self.settings, proposed=proposed, size_hw=frame.size_hw, users=self.users
+            task,
+            settings=self.settings,
+            proposed=proposed,
+            size_hw=frame.size_hw,
+            users=self.users,
+            categories=categories,
         )
 
 

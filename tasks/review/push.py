@@ -12,12 +12,12 @@ from itertools import chain
 
 from more_itertools import batched
 
-from configs.categories import require_people, stored_categories
 from configs.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
 from configs.models import Review as Settings
 from db.models.core import RunRow, utc_now
 from db.review.annotations import annotated_frames
 from db.review.audit import queue_audit
+from db.review.categories import project_categories
 from db.review.items import review_items
 from db.review.outbox import (
     confirm_sent,
@@ -50,7 +50,7 @@ from labeling.storage.encode import IMAGES
 from labeling.structures.frames import RgbImage
 from tasks.execution.context import Context
 from tasks.files import read_kept
-from tasks.review.connect import LabelStudioConnection, open_project
+from tasks.review.connect import LabelStudioConnection, Page, open_project
 from tasks.review.consensus import update_consensus
 
 _POLL_S = 0.5
@@ -282,14 +282,16 @@ def one_per_frame(tasks: Iterable[TaskState]) -> dict[int, TaskState]:
     return kept
 
 
-def open_outbox(context: Context, connection: LabelStudioConnection, settings: Settings) -> Outbox:
-    """Return the outbox of the project of these settings, which is created or brought up to date."""
+def open_outbox(
+    context: Context, connection: LabelStudioConnection, settings: Settings, run_id: str
+) -> Outbox:
+    """Return the outbox of the project of these settings, which is created or brought up to date for a run."""
     database = context.database
     with database.session() as session:
         known = known_project(session, connection.name, settings.project)
-    label_studio_id = open_project(
-        connection, settings, context.home, known=known.external_id if known else None
-    )
+        categories = project_categories(session, run_id, known.id if known else None)
+    page = Page(settings, categories)
+    label_studio_id = open_project(connection, page, context.home, known=known.external_id if known else None)
     with database.transaction() as session:
         before = Settings.model_validate(known.settings) if known else settings
         project_id = remember_project(
@@ -309,7 +311,6 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
     database = outbox.context.database
     with database.transaction() as session:
         run = latest_run(session, run_id)
-        require_people(stored_categories(run.config), "the review")
         fill_outbox(session, run.id, again=again)
         if outbox.settings.audit:
             queue_audit(session, run.id, outbox.settings.audit)

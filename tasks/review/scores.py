@@ -7,12 +7,14 @@ from operator import itemgetter
 from more_itertools import batched
 from sqlalchemy.orm import Session
 
+from configs.categories import stored_categories
 from configs.models import Agreement
 from db.frames.instances import role_instances, to_instance
 from db.models.core import RunRow
 from db.review.scores import consensus_instances, delete_stale_scores, store_scores, unscored
 from db.runs.queries import run_models
 from labeling.comparison.agreement import compare_instances
+from labeling.review.records import ReviewedInstance
 from labeling.structures.instances import Instance
 from tasks.execution.context import Context
 
@@ -38,9 +40,9 @@ def score_models(context: Context) -> int:
 def _score_frames(session: Session, run: RunRow, frame_ids: Sequence[int]) -> None:
     """Compare both roles of a run with the consensus about frames, with the settings of the run."""
     settings = Agreement.model_validate(run.config["agreement"])
-    models = run_models(session, run)
+    models, categories = run_models(session, run), stored_categories(run.config)
     reviewed = [
-        (frame, consensus, [Instance(one.mask, 1.0, one.mask.box_xywh) for one in people if one.mask])
+        (frame, consensus, [_to_instance(one) for one in people if one.mask and one.category in categories])
         for frame, consensus, people in consensus_instances(session, frame_ids)
     ]
     for role in ROLES:
@@ -62,3 +64,8 @@ def _score_frames(session: Session, run: RunRow, frame_ids: Sequence[int]) -> No
             for frame, consensus, people in reviewed
         ]
         store_scores(session, run.id, role, scores)
+
+
+def _to_instance(reviewed: ReviewedInstance) -> Instance:
+    mask = reviewed.mask
+    return Instance(mask, 1.0, mask.box_xywh, category=reviewed.category)

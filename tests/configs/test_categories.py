@@ -18,14 +18,14 @@ def test_the_categories_are_the_teacher_s_with_people_first() -> None:
         {"teacher": network("cat", "person"), "student": network("person", "cat")}, "test"
     )
     assert categories_of(config) == stored_categories(config.model_dump(mode="json")) == ("person", "cat")
-    with pytest.raises(ConfigError, match=r"the review handles people only.*to cat"):
-        require_people(categories_of(config), "the review")
+    with pytest.raises(ConfigError, match=r"calibrate handles people only.*to cat"):
+        require_people(categories_of(config), "calibrate")
 
 
 def test_a_config_without_classes_is_about_people() -> None:
     config = validate_config({"teacher": "offline", "student": "selfie"} | {"teacher": network()}, "test")
     assert categories_of(config) == stored_categories({}) == ("person",)
-    require_people(categories_of(config), "the review")
+    require_people(categories_of(config), "calibrate")
 
 
 @pytest.mark.parametrize(

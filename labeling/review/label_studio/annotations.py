@@ -13,16 +13,17 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from configs.categories import PERSON
 from configs.errors import LabelStudioError
 from configs.models import Review
-from labeling.comparison.iou import match_pairs
+from labeling.comparison.iou import iou_within, match_pairs
 from labeling.review.label_studio.project import NUMBERED_LABELS, numbered_label
 from labeling.review.label_studio.questions import NO_PERSON, OTHER, RIGHT
 from labeling.review.label_studio.results import KeypointRegion, MaskRegion, ParsedResult, parse_result
 from labeling.review.label_studio.tasks import instance_id_of, region_id, shown_keypoints
 from labeling.review.records import Origin, ProposedInstance, ReviewedFrame, ReviewedInstance, Verdict
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
-from labeling.structures.masks import Mask, iou_matrix, union_masks
+from labeling.structures.masks import Mask, union_masks
 
 SAME_PERSON_IOU = 0.5
 """A new region that overlaps a removed mask at least so much is a correction of it."""
@@ -80,20 +81,23 @@ class _Shown:
     """Ids of those whose masks annotators cannot change."""
     size_hw: tuple[int, int]
     users: Mapping[int, str]
+    categories: Sequence[str]
+    """Which annotators may choose."""
 
 
-def read_annotations(
+def read_annotations(  # noqa: PLR0913 - keyword-only options
     task_json: Mapping[str, Any],
     *,
     settings: Review,
     proposed: Sequence[ProposedInstance],
     size_hw: tuple[int, int],
     users: Mapping[int, str],
+    categories: Sequence[str] = (PERSON,),
 ) -> list[ReviewedFrame]:
     """Return a task's annotations in order of their ids.
 
     `proposed`: the masks that were shown. `settings`: used where the task does not record how they were
-    shown. `users`: e-mails by user id. What cannot be read is ignored and listed in `problems`; the
+    shown. `users`: e-mails by user id. `categories`: those of the run; others are a problem. What cannot be read is ignored and listed in `problems`; the
     instances of such a frame are incomplete.
 
     Raises:
@@ -119,7 +123,7 @@ def read_annotations(
     )
     people = {person.id: person for person in proposed if person.mask}
     locked = frozenset(people.keys() & set(task.data.locked))
-    shown = _Shown(settings, people, locked, size_hw, users)
+    shown = _Shown(settings, people, locked, size_hw, users, categories)
     by_id = sorted(task.annotations, key=lambda annotation: annotation.id)
     return [_read_annotation(annotation, task, shown) for annotation in by_id]
 
@@ -127,7 +131,7 @@ def read_annotations(
 def _read_annotation(annotation: _Annotation, task: _Task, shown: _Shown) -> ReviewedFrame:
     # A skipped annotation contains what the page showed, not a result.
     results = [] if annotation.was_cancelled else annotation.result or []
-    parsed = parse_result(results, shown.size_hw, shown.settings)
+    parsed = parse_result(results, shown.size_hw, shown.settings, shown.categories)
     answers = {
         question.id: (parsed.answers[position], question.other)
         for position, question in enumerate(task.data.questions)
@@ -160,18 +164,25 @@ def _interpret(
     regions = _without_copies(_join_parts([region for region in parsed.masks if region.mask], shown), shown)
     sources = _find_sources(regions, shown)
     keypoints, problems = assign_keypoints(parsed.keypoints, regions, sources, shown.settings)
-    submitted = (
+    submitted = [
         ReviewedInstance(
-            region.mask, _find_origin(region.mask, source), source.id if source else None, points
+            region.mask,
+            _find_origin(region, source),
+            source.id if source else None,
+            points,
+            region.category,
         )
         for region, source, points in zip(regions, sources, keypoints, strict=True)
-    )
-    answered = [_apply_answer(one, answers.get(one.source_id or 0)) for one in submitted]
+    ]
+    answered = [
+        one if source is None else _apply_answer(one, source, answers.get(source.id))
+        for one, source in zip(submitted, sources, strict=True)
+    ]
     instances, changed = _restore_locked([one for one in answered if one], shown)
     problems += changed
     if parsed.verdict == "unusable":
         return instances, "unusable", problems
-    proposed_keypoints = [known_keypoints(source.keypoints) if source else None for source in sources]
+    proposed_keypoints = [_points_of(source) if source else None for source in sources]
     is_untouched = (
         all(person.origin == "prediction" for person in instances) and keypoints == proposed_keypoints
     )
@@ -181,12 +192,14 @@ def _interpret(
     return instances, verdict, problems
 
 
-def _apply_answer(person: ReviewedInstance, answer: tuple[str, str | None] | None) -> ReviewedInstance | None:
+def _apply_answer(
+    person: ReviewedInstance, source: ProposedInstance, answer: tuple[str, str | None] | None
+) -> ReviewedInstance | None:
     """Return the person as answered; None: it is no person. A mask that was painted counts more than an outline chosen."""
     choice, other = answer or (RIGHT, None)
     if choice == NO_PERSON:
         return None
-    if person.origin != "prediction" or choice == RIGHT:
+    if person.mask != source.mask or choice == RIGHT:
         return person
     size_hw = person.mask.size_hw
     if choice == OTHER and other is not None:
@@ -203,12 +216,12 @@ def _restore_locked(
     """
     submitted = {one.source_id: one for one in people}
     problems = [
-        f"the mask of {numbered_label(shown.settings, position)} was accepted before the review: what was changed is ignored"
-        for position, key in enumerate(shown.people)
+        f"the mask of {numbered_label(shown.settings, position, one.category)} was accepted before the review: what was changed is ignored"
+        for position, (key, one) in enumerate(shown.people.items())
         if key in shown.locked and (key not in submitted or submitted[key].origin != "prediction")
     ]
     locked = {
-        key: ReviewedInstance(one.mask, "prediction", key, known_keypoints(one.keypoints))
+        key: ReviewedInstance(one.mask, "prediction", key, _points_of(one), one.category)
         for key, one in shown.people.items()
         if key in shown.locked
     }
@@ -220,18 +233,22 @@ def _join_parts(regions: Sequence[MaskRegion], shown: _Shown) -> list[MaskRegion
     """Return the regions with those that are labeled as a shown person joined to that person's own region.
 
     Label Studio makes a new region where nothing is selected; its label has the number of a shown person, or
-    says that it is a new one. A person whose own region was deleted is who was painted under the number.
+    says that it is a new one. A person whose own region was deleted is who was painted under the number. What is
+    painted under another category than that of its number is a new one, too.
     """
     people = list(shown.people)
+    own = {instance_id_of(region.region_id): region.category for region in regions}
+    current = {key: own.get(key, one.category) for key, one in shown.people.items()}
     parts: dict[str, list[MaskRegion]] = {}
     for region in regions:
         name = region.region_id
         if instance_id_of(name) not in shown.people and region.number is not None:
-            same_number = people[region.number - 1 :: NUMBERED_LABELS]
+            numbered = people[region.number - 1 :: NUMBERED_LABELS]
+            same_number = [key for key in numbered if current[key] == region.category]
             name = region_id(_nearest_person(region.mask, same_number, shown)) if same_number else name
         parts.setdefault(name, []).append(region)
     return [
-        MaskRegion(name, union_masks([one.mask for one in joined], shown.size_hw), joined[0].number)
+        replace(joined[0], region_id=name, mask=union_masks([one.mask for one in joined], shown.size_hw))
         for name, joined in parts.items()
     ]
 
@@ -247,35 +264,43 @@ def _nearest_person(mask: Mask, people: Sequence[int], shown: _Shown) -> int:
 
 
 def _without_copies(regions: Sequence[MaskRegion], shown: _Shown) -> list[MaskRegion]:
-    """Remove exact copies of other regions: they are made by accident, and are no second person."""
+    """Remove exact copies of other regions: they are made by accident, and are no second person.
+
+    A copy of another category stays: it was given its label on purpose.
+    """
     is_proposed = [instance_id_of(region.region_id) in shown.people for region in regions]
-    seen = {region.mask for region, proposed in zip(regions, is_proposed, strict=True) if proposed}
+    content = [(region.category, region.mask) for region in regions]
+    seen = {one for one, proposed in zip(content, is_proposed, strict=True) if proposed}
     kept = []
-    for region, proposed in zip(regions, is_proposed, strict=True):
-        if proposed or region.mask not in seen:
+    for region, one, proposed in zip(regions, content, is_proposed, strict=True):
+        if proposed or one not in seen:
             kept.append(region)
-            seen.add(region.mask)
+            seen.add(one)
     return kept
 
 
 def _find_sources(regions: Sequence[MaskRegion], shown: _Shown) -> list[ProposedInstance | None]:
-    """Return the proposed instance of each region: by id, else by overlap with a mask without a region."""
+    """Return the proposed instance of each region: by id, else by overlap with one of its category without a region."""
     ids = [instance_id_of(region.region_id) for region in regions]
     sources = [None if key is None else shown.people.get(key) for key in ids]
     drawn = [position for position, source in enumerate(sources) if source is None]
     kept = {source.id for source in sources if source}
     removed = [shown.people[key] for key in sorted(shown.people.keys() - kept)]
-    ious = iou_matrix([regions[position].mask for position in drawn], [person.mask for person in removed])
+    ious = iou_within(
+        [(regions[position].category, regions[position].mask) for position in drawn],
+        [(person.category, person.mask) for person in removed],
+    )
     for row, column, _ in match_pairs(ious, min_iou=SAME_PERSON_IOU):
         sources[drawn[row]] = removed[column]
     return sources
 
 
-def _find_origin(mask: Mask, source: ProposedInstance | None) -> Origin:
-    """Compare pixels: a stroke that was undone changed nothing."""
+def _find_origin(region: MaskRegion, source: ProposedInstance | None) -> Origin:
+    """Compare pixels and category: a stroke that was undone changed nothing."""
     if source is None:
         return "manual"
-    return "prediction" if mask == source.mask else "prediction-changed"
+    is_same = (region.mask, region.category) == (source.mask, source.category)
+    return "prediction" if is_same else "prediction-changed"
 
 
 def _name_user(user: _User | int | None, users: Mapping[int, str]) -> str:
@@ -298,18 +323,19 @@ def assign_keypoints(
     """Return the keypoints of each region (None: it has none), and problems.
 
     A keypoint belongs to the instance that its id names, otherwise to its parent region, otherwise to the
-    nearest region. Keypoints of a removed person are removed too. A shown keypoint that is missing becomes
+    nearest region of a person. Other categories have none. Keypoints of a removed person are removed too. A shown keypoint that is missing becomes
     (0, 0, 0). One that was not moved keeps the teacher's confidence, any other has confidence 1. One that
     was not shown stays as the teacher gave it.
     """
     placed: list[dict[int, tuple[float, float]]] = [{} for _ in regions]
+    people = [position for position, region in enumerate(regions) if region.category == PERSON]
     problems = []
     for point in points:
         instance_id = instance_id_of(point.region_id)
         if instance_id is not None:
             owners = [i for i, source in enumerate(sources) if source and source.id == instance_id]
-        elif regions:
-            owners = [_nearest_region(point, regions)]
+        elif people:
+            owners = [people[_nearest_region(point, [regions[position] for position in people])]]
         else:
             owners = []
             problems.append(
@@ -317,13 +343,21 @@ def assign_keypoints(
             )
         for owner in owners:
             placed[owner][point.index] = (point.x_px, point.y_px)
-    keypoints = [_update(source, moved, settings) for source, moved in zip(sources, placed, strict=True)]
+    keypoints = [
+        _update(source, moved, settings) if region.category == PERSON else None
+        for region, source, moved in zip(regions, sources, placed, strict=True)
+    ]
     return keypoints, problems
 
 
 def known_keypoints(keypoints: Keypoints | None) -> Keypoints | None:
     """Return `keypoints`, or None if none of them has a confidence."""
     return keypoints if any(confidence > 0 for _, _, confidence in keypoints or ()) else None
+
+
+def _points_of(instance: ProposedInstance) -> Keypoints | None:
+    """Return the keypoints that an instance may have after a review; None: none."""
+    return known_keypoints(instance.keypoints) if instance.category == PERSON else None
 
 
 def _nearest_region(point: KeypointRegion, regions: Sequence[MaskRegion]) -> int:

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
+from configs.categories import PERSON
 from configs.models import Review
+from labeling.review.label_studio.project import NEW_KEYS, category_label
 from labeling.structures.reasons import (
     Reason,
     ReasonCode,
@@ -15,24 +17,31 @@ from labeling.structures.reasons import (
 from labeling.text.phrases import format_masks, share_texts_below
 
 _INSTRUCTIONS = """<h3>What to do</h3>
-<p>Each {label} should have one mask, in a color of its own, that covers all of the {label} and nothing else.
+<p>Each {any} should have one mask, in a color of its own, that covers all of the {any} and nothing else.
 The masks are drawn by a model. Above the image you read what to look for.</p>
 <ol>
 <li><b>All is right:</b> press Submit.</li>
 <li><b>A mask is wrong:</b> select it: in the list on the right, or by a click with the arrow (V). Then paint with the
 brush (B), or remove with the eraser (E). While nothing is selected, the brush paints nothing.</li>
-<li><b>A {label} has no mask:</b> press <code>New {label}</code> (N), then paint. Press Escape when it is complete.</li>
-<li><b>A mask shows no {label}</b> (a coat, a poster, a shadow): select it and press Delete.</li>
-<li><b>Below this text you see outlines</b> of a {label}: choose the right one, or what else is true. Nothing has to be
+<li><b>A {any} has no mask:</b> press {buttons}, then paint. Press Escape when it is complete.</li>
+{change}<li><b>A mask shows no {any}</b> ({confused}): select it and press Delete.</li>
+<li><b>Below this text you see outlines</b> of a {any}: choose the right one, or what else is true. Nothing has to be
 drawn. No choice means that the mask is right. A mask that you paint counts more than a choice.</li>
 <li><b>Gray masks</b> are accepted already. They stay as they are.</li>
 <li><b>The image is too dark, blurred or damaged:</b> choose <code>unusable</code> and press Submit.</li>
 </ol>
 <p>The other choices and the note are optional: whether you changed something is seen from the masks.</p>
-<p>Reflections, statues and people on posters are no {label}.</p>
-<p>What a {label} wears or carries belongs to the mask. What hides a part of the {label} does not.</p>
+{people}<p>What hides a part of a {any} does not belong to its mask.</p>
 <p>You are not sure: press Skip.</p>
 <p>Of two annotations of the same image, the one with a star counts: click the star beside the better one.</p>
+"""
+
+_CHANGE = """<li><b>A mask shows something else</b>, such as a {other} that is marked as a {first}: select it and press
+<code>New {other}</code>.</li>
+"""
+
+_PEOPLE = """<p>Reflections, statues and people on posters are no {label}.</p>
+<p>What a {label} wears or carries belongs to the mask{except_marked}.</p>
 """
 
 _PROBABLY_WRONG_BELOW = 0.2
@@ -66,7 +75,7 @@ def _student_sees_more(values: Values) -> str:
 
 
 _WORDS: Mapping[ReasonCode, Callable[[Values], str]] = {
-    "no_person": _say("people may be missing"),
+    "no_person": lambda values: f"{'objects' if values.get('are_objects') else 'people'} may be missing",
     "student_sees_more": _student_sees_more,
     "verifier_sees_more": lambda values: f"{name_instances(values)} may be missing",
     "verifier_sees_less": lambda values: f"masks of {name_instances(values)} may show something else",
@@ -88,9 +97,28 @@ _WORDS: Mapping[ReasonCode, Callable[[Values], str]] = {
 """What a reason means to an annotator, who knows neither teacher nor student."""
 
 
-def instructions(settings: Review) -> str:
+def instructions(settings: Review, categories: Sequence[str] = (PERSON,)) -> str:
     """Return the labeling instructions as HTML with tags that Label Studio keeps."""
-    return _INSTRUCTIONS.format(label=escape(settings.label))
+    labels = [escape(category_label(settings, category)) for category in categories]
+    keys = [f"<code>New {label}</code> ({key.upper()})" for label, key in zip(labels, NEW_KEYS, strict=False)]
+    buttons = [*keys, *(f"<code>New {label}</code>" for label in labels[len(keys) :])]
+    has_people, several = PERSON in categories, len(categories) > 1
+    return _INSTRUCTIONS.format(
+        any=_either(labels),
+        buttons=_either(buttons),
+        change=_CHANGE.format(first=labels[0], other=labels[1]) if several else "",
+        confused="a coat, a poster, a shadow" if has_people else "a picture, a shadow",
+        people=_PEOPLE.format(
+            label=labels[0], except_marked=f", unless it is a {_either(labels[1:])}" if several else ""
+        )
+        if has_people
+        else "",
+    )
+
+
+def _either(words: Sequence[str]) -> str:
+    """Return `a, b or c`."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def explain_to_annotators(reasons: Sequence[Reason]) -> str:
@@ -102,9 +130,10 @@ def explain_to_annotators(reasons: Sequence[Reason]) -> str:
     >>> explain_to_annotators([missed])
     'Please check: two models see different people or outlines'
     """
+    what = "objects" if any(reason.values.get("categories") for reason in reasons) else "people"
     explained = [_in_other_words(reason) for reason in reasons if reason.code not in _CAUSES]
     return "Please check: " + (
-        "; ".join(dict.fromkeys(explained)) or "two models see different people or outlines"
+        "; ".join(dict.fromkeys(explained)) or f"two models see different {what} or outlines"
     )
 
 

@@ -1,9 +1,12 @@
 """The labeling project: its label config (the page), and the names that results carry."""
 
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_lowercase
-from typing import Any
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+from configs.categories import PERSON
 from configs.errors import ConfigError
 from configs.models import Review
 from labeling.structures.instances import COCO_KEYPOINTS
@@ -23,8 +26,8 @@ LOCKED = "locked"
 """Field of the task's data: ids of the people who are believed already."""
 
 VERDICTS = (
-    ("correct", "All people are masked correctly"),
-    ("corrected", "I changed something, or there is no person"),
+    ("correct", "All masks are right"),
+    ("corrected", "I changed something, or there is nothing to mask"),
     ("unusable", "Too dark, blurred or damaged: leave this image out"),
 )
 """Choices and their tooltips. None is required: a submitted annotation is enough."""
@@ -53,18 +56,27 @@ PERSON_COLORS = (
     "#00c853", "#2979ff", "#ff6d00", "#00e5ff", "#ff1744", "#aeea00",
     "#7c4dff", "#1de9b6", "#ff8a80", "#8d6e63", "#82b1ff", "#ffab40",
 )  # fmt: skip
-"""Colors of the people in a frame, in order: neighbors in the list differ in hue and in brightness."""
+"""Colors of the people and objects in a frame, in order: neighbors in the list differ in hue and in brightness."""
 
 NUMBERED_LABELS = 2 * len(PERSON_COLORS)
-"""Labels with a number; in a frame of more people, the numbers begin again."""
+"""Labels of a category with a number; in a frame of more instances, the numbers begin again."""
 
-_NEW_COLOR, _STUDENT_COLOR, _KEYPOINT_COLOR, _LOCKED_COLOR = "#f50057", "#d500f9", "#ffd600", "#9e9e9e"
-"""Pink, magenta, yellow and gray: none of the people's. White cannot be read in the list."""
+_NEW_COLORS = ("#f50057", "#304ffe", "#64dd17", "#bf360c", "#006064", "#827717")
+"""Colors of what annotators paint or give another category, by category: none of those above."""
+
+_STUDENT_COLOR, _KEYPOINT_COLOR, _LOCKED_COLOR = "#d500f9", "#ffd600", "#9e9e9e"
+"""Magenta, yellow and gray: none of the others. White cannot be read in the list."""
+
+NEW_KEYS = "n234567890"
+"""Keys of the buttons, by category."""
 
 _KEY = "ctrl+alt+shift+"
 _KEYPOINT_KEY = "alt+shift+"
 """Before a letter: key combinations of hidden labels, which no annotator presses. Without any, Label Studio gives
 labels the keys of its own tools, and `b` for the brush would rename the selected mask."""
+
+_NO_KEY = 0x4E00
+"""Characters from here on are on no keyboard: the rest of the hidden labels, when the letters are used up."""
 
 _STYLE = """
 .mm-page { display: flex; flex-direction: column; gap: 4px; --mm-around: 246px; }
@@ -110,8 +122,8 @@ _PAGE = f"""<View className="mm-page">
 </View>
 <View className="mm-tools">
   <BrushLabels name="{MASKS}" toName="{IMAGE}">
-    <Label value={{label}} background="{_NEW_COLOR}" html={{new}} hotkey="n" hint={{new_hint}} />
-    <View className="mm-hidden">{{numbered}}<Label value={{locked}} background="{_LOCKED_COLOR}" hotkey="{_KEY}y" /></View>{{student}}
+    {{new}}
+    <View className="mm-hidden">{{numbered}}{{locked}}</View>{{student}}
   </BrushLabels>
   <Header value="Select a mask (V, or in the list), then paint (B) or erase (E)" size="5" style="margin: 0; font-weight: 400" />
   <Choices name="{VERDICT}" toName="{IMAGE}" choice="single" showInline="true">{{verdicts}}</Choices>
@@ -155,15 +167,22 @@ _KEYPOINT_LABELS = f"""
 # the start, because Label Studio then paints nothing until a person, or a new one, is selected.
 
 
-def numbered_label(settings: Review, position: int) -> str:
-    """Return the label of the person at this position of a frame's shown masks, counted from 0.
+def category_label(settings: Review, category: str) -> str:
+    """Return the word for a category on the page: `review.label` names a person, other categories name themselves."""
+    return settings.label if category == PERSON else category
 
-    It gives the mask its color, and tells to whom a mask painted beside it belongs.
+
+def numbered_label(settings: Review, position: int, category: str = PERSON) -> str:
+    """Return the label of the instance at this position of a frame's shown masks, counted from 0.
+
+    It gives the mask its color, and tells to which instance a mask painted beside it belongs.
 
     >>> numbered_label(Review(), 0), numbered_label(Review(label="rider"), 36)
     ('person 1', 'rider 13')
+    >>> numbered_label(Review(label="rider"), 1, "bicycle")
+    'bicycle 2'
     """
-    return f"{settings.label} {position % NUMBERED_LABELS + 1}"
+    return f"{category_label(settings, category)} {position % NUMBERED_LABELS + 1}"
 
 
 def student_label(settings: Review) -> str:
@@ -171,38 +190,103 @@ def student_label(settings: Review) -> str:
     return COMPARED if settings.label != COMPARED else f"{COMPARED}'s"
 
 
-def locked_label(settings: Review) -> str:
+def locked_label(settings: Review, category: str = PERSON) -> str:
     """Return the label of masks that are believed already, which always differs from the others."""
-    return f"accepted {settings.label}"
+    return f"accepted {category_label(settings, category)}"
 
 
-def label_config(settings: Review) -> str:
-    """Return the page as Label Studio's XML; the same settings give the same text.
+class LabelMeaning(NamedTuple):
+    """What a label says about the mask that has it."""
+
+    category: str
+    number: int | None = None
+    """The instance of that position among the shown ones, counted from 1; None: a new one, or a locked one."""
+
+
+def label_meanings(settings: Review, categories: Sequence[str]) -> Mapping[str, LabelMeaning]:
+    """Return the meaning of each label that a mask of these categories may have.
 
     Raises:
-        ConfigError: the label is not valid in Label Studio.
+        ConfigError: two of them are the same text.
     """
-    # Label Studio replaces `$field` by task data, and XML folds white space.
-    label = settings.label
-    if "$" in label or not label.isprintable() or label != label.strip():
+    meanings = [one for category in categories for one in _meanings(settings, category)]
+    repeated = [text for text, times in Counter(text for text, _ in meanings).items() if times > 1]
+    if repeated or student_label(settings) in dict(meanings):
         raise ConfigError(
-            f"review.label is {label!r}: set it to a word without '$', line breaks and outer spaces"
+            f"the review cannot tell the categories {', '.join(categories)} apart: "
+            f"{(repeated or [student_label(settings)])[0]!r} would mean two things; rename one in `classes` or review.label"
         )
+    return dict(meanings)
+
+
+def _meanings(settings: Review, category: str) -> Iterator[tuple[str, LabelMeaning]]:
+    yield category_label(settings, category), LabelMeaning(category)
+    yield locked_label(settings, category), LabelMeaning(category)
+    for position in range(NUMBERED_LABELS):
+        yield numbered_label(settings, position, category), LabelMeaning(category, position + 1)
+
+
+def label_config(settings: Review, categories: Sequence[str] = (PERSON,)) -> str:
+    """Return the page for masks of these categories as Label Studio's XML; equal arguments give the same text.
+
+    Raises:
+        ConfigError: a label is not valid in Label Studio, or has two meanings.
+    """
+    for category in categories:
+        _check_label(category_label(settings, category), category)
+    label_meanings(settings, categories)
     return _PAGE.format(
         style=_STYLE,
-        label=quoteattr(label),
-        new=quoteattr(escape(f"New {label}")),
-        new_hint=quoteattr(f"For a {label} without a mask: click here, then paint"),
-        numbered="".join(
-            f"<Label value={quoteattr(numbered_label(settings, position))} "
-            f'background="{PERSON_COLORS[position % len(PERSON_COLORS)]}" '
-            f'hotkey="{_KEY}{ascii_lowercase[position]}" />'
-            for position in range(NUMBERED_LABELS)
-        ),
-        locked=quoteattr(locked_label(settings)),
+        new="".join(_new_button(settings, categories, position) for position in range(len(categories))),
+        numbered="".join(_numbered_labels(settings, categories)),
+        locked="".join(_locked_labels(settings, categories)),
         student=_STUDENT.format(label=quoteattr(student_label(settings))) if settings.show_student else "",
         verdicts="".join(
             f"<Choice value={quoteattr(value)} hint={quoteattr(hint)} />" for value, hint in VERDICTS
         ),
-        keypoints=_KEYPOINT_LABELS if settings.show_keypoints else "",
+        keypoints=_KEYPOINT_LABELS if settings.show_keypoints and PERSON in categories else "",
     )
+
+
+def _check_label(label: str, category: str) -> None:
+    """Raise `ConfigError` for what Label Studio would change: it replaces `$field`, and XML folds white space."""
+    if "$" in label or not label.isprintable() or label != label.strip():
+        what = "review.label" if category == PERSON else "a category in `classes`"
+        raise ConfigError(f"{what} is {label!r}: set it to a word without '$', line breaks and outer spaces")
+
+
+def _new_button(settings: Review, categories: Sequence[str], position: int) -> str:
+    """Return the label of new instances; with several categories it also gives a selected mask its category."""
+    label = category_label(settings, categories[position])
+    hint = f"For a {label} without a mask: click here, then paint"
+    if len(categories) > 1:
+        hint += f". While a mask is selected: it shows a {label}"
+    key = NEW_KEYS[position] if position < len(NEW_KEYS) else _hidden_key(-1 - position)
+    return (
+        f'<Label value={quoteattr(label)} background="{_NEW_COLORS[position % len(_NEW_COLORS)]}" '
+        f'html={quoteattr(escape(f"New {label}"))} hotkey="{key}" hint={quoteattr(hint)} />'
+    )
+
+
+def _numbered_labels(settings: Review, categories: Sequence[str]) -> Iterator[str]:
+    for rank, category in enumerate(categories):
+        for position in range(NUMBERED_LABELS):
+            yield (
+                f"<Label value={quoteattr(numbered_label(settings, position, category))} "
+                f'background="{PERSON_COLORS[position % len(PERSON_COLORS)]}" '
+                f'hotkey="{_hidden_key(rank * NUMBERED_LABELS + position)}" />'
+            )
+
+
+def _locked_labels(settings: Review, categories: Sequence[str]) -> Iterator[str]:
+    for rank, category in enumerate(categories):
+        key = f"{_KEY}y" if rank == 0 else _hidden_key((len(categories) * NUMBERED_LABELS) + rank)
+        yield (
+            f'<Label value={quoteattr(locked_label(settings, category))} background="{_LOCKED_COLOR}" hotkey="{key}" />'
+        )
+
+
+def _hidden_key(number: int) -> str:
+    """Return the key combination of a hidden label: letters for the first, then characters of no keyboard."""
+    is_letter = 0 <= number < NUMBERED_LABELS
+    return _KEY + (ascii_lowercase[number] if is_letter else chr(_NO_KEY + number))

@@ -6,6 +6,7 @@ data, with the other model's mask, so that an answer names the pixels that were 
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import cv2
@@ -13,7 +14,7 @@ import numpy as np
 
 from configs.models import Review
 from labeling.comparison.student_beside import seen_around
-from labeling.review.label_studio.project import PERSON_COLORS, numbered_label
+from labeling.review.label_studio.project import PERSON_COLORS, category_label, numbered_label
 from labeling.review.records import ProposedInstance
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask, iou_matrix, union_masks
@@ -33,21 +34,23 @@ _QUALITY = 80
 
 
 def make_questions(
-    people: Sequence[ProposedInstance], other: Mask | None, settings: Review, image: RgbImage | None
+    people: Sequence[ProposedInstance], other: Mapping[str, Mask], settings: Review, image: RgbImage | None
 ) -> list[dict[str, Any]]:
-    """Return a question for each doubtful one of a frame's shown people.
+    """Return a question for each doubtful one of a frame's shown people and objects.
 
-    `other`: all people of the other model. Without an `image` the answers have no pictures.
+    `other`: all that the other model found, by category. Without an `image` the answers have no pictures.
     """
     questions = []
     for position, person in enumerate(people):
         if person.is_doubtful:
-            mask = other_outline(person.mask, other)
+            mask = other_outline(person.mask, other.get(person.category))
             color = PERSON_COLORS[position % len(PERSON_COLORS)]
             question = {
                 "id": str(person.id),
-                "title": numbered_label(settings, position),
-                "answers": _answers(person.mask, mask, image, color),
+                "title": numbered_label(settings, position, person.category),
+                "answers": _answers(
+                    person.mask, mask, image, color, category_label(settings, person.category)
+                ),
             }
             questions.append(question | ({"other": mask.counts.decode()} if mask else {}))
     return questions
@@ -67,7 +70,9 @@ def other_outline(mask: Mask, other: Mask | None) -> Mask | None:
     return seen if MIN_OTHER_IOU <= iou_matrix([mask], [seen])[0, 0] <= MAX_OTHER_IOU else None
 
 
-def _answers(mask: Mask, other: Mask | None, image: RgbImage | None, color: str) -> list[Mapping[str, str]]:
+def _answers(
+    mask: Mask, other: Mask | None, image: RgbImage | None, color: str, label: str
+) -> list[Mapping[str, str]]:
     answers = [(RIGHT, "right", mask), *([(OTHER, "this one is right", other)] if other else [])]
     masks = [shown for *_, shown in answers]
     return [
@@ -76,7 +81,7 @@ def _answers(mask: Mask, other: Mask | None, image: RgbImage | None, color: str)
             for value, text, shown in answers
         ),
         {"value": WRONG, "html": "wrong outline: leave out"},
-        {"value": NO_PERSON, "html": "no person"},
+        {"value": NO_PERSON, "html": f"no {escape(label)}"},
     ]
 
 

@@ -1,21 +1,23 @@
 """Parser for the results of one annotation: masks, keypoints, answers, verdict and note."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from pydantic import BaseModel, Field, ValidationError
 
+from configs.categories import PERSON
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import decode_brush
 from labeling.review.label_studio.project import (
     ANSWER,
     NOTE,
-    NUMBERED_LABELS,
     VERDICT,
-    locked_label,
+    LabelMeaning,
+    category_label,
+    label_meanings,
     student_label,
 )
 from labeling.structures.instances import COCO_KEYPOINTS
@@ -35,7 +37,8 @@ class MaskRegion:
     """Label Studio's region id: kept through edits, new for a duplicate."""
     mask: Mask
     number: int | None = None
-    """Number in its label, counted from 1: the person of that position among the shown ones; None: a new one."""
+    """Number in its label, counted from 1: the instance of that position among the shown ones; None: a new one."""
+    category: str = PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,20 @@ class _Result(BaseModel):
         return labels if isinstance(labels, list) else []
 
 
-def parse_result(results: Iterable[Any], size_hw: tuple[int, int], settings: Review) -> ParsedResult:
+def parse_result(
+    results: Iterable[Any],
+    size_hw: tuple[int, int],
+    settings: Review,
+    categories: Sequence[str] = (PERSON,),
+) -> ParsedResult:
     """Parse an annotation's results; each region that cannot be used becomes a problem.
 
-    Results of other controls that are not regions are ignored: a team may add its own questions.
+    `categories`: those that its masks may have. Results of other controls that are not regions are ignored: a team may
+    add its own questions.
     """
+    known = label_meanings(settings, categories)
     masks: dict[str, list[Mask]] = {}
-    numbers: dict[str, int | None] = {}
+    meanings: dict[str, LabelMeaning] = {}
     keypoints, texts, problems = [], {VERDICT: "", NOTE: ""}, []
     answers: dict[int, str] = {}
     for position, raw in enumerate(results):
@@ -106,43 +116,50 @@ def parse_result(results: Iterable[Any], size_hw: tuple[int, int], settings: Rev
             if result.type == "keypointlabels":
                 keypoints.append(_read_keypoint(result, size_hw))
             elif result.is_region:
-                mask = _read_mask(result, size_hw, settings)
                 name = result.id or f"#{position}"
+                meaning = _read_label(result, settings, known, meanings.get(name))
+                mask = _read_mask(result, size_hw)
                 masks.setdefault(name, []).append(mask)
-                numbers[name] = _number(result, settings)
+                meanings[name] = meaning
             elif result.from_name in texts:
                 texts[result.from_name] = _read_text(result)
             elif (question := result.from_name.removeprefix(ANSWER)).isdecimal():
                 answers[int(question)] = _read_text(result)
         except (LabelStudioError, ValidationError) as exc:
             problems.append(f"region {_name(raw, position)} ignored: {_explain(exc)}")
-    merged = tuple(MaskRegion(key, union_masks(parts, size_hw), numbers[key]) for key, parts in masks.items())
+    merged = tuple(
+        MaskRegion(key, union_masks(parts, size_hw), meanings[key].number, meanings[key].category)
+        for key, parts in masks.items()
+    )
     return ParsedResult(merged, tuple(keypoints), texts[VERDICT], texts[NOTE], tuple(problems), answers)
 
 
-def _read_mask(result: _Result, size_hw: tuple[int, int], settings: Review) -> Mask:
+def _read_label(
+    result: _Result, settings: Review, known: Mapping[str, LabelMeaning], before: LabelMeaning | None
+) -> LabelMeaning:
+    """Return the meaning of a brush mask's label; `before`: that of an earlier part of the same region."""
     if result.type != "brushlabels":
         raise LabelStudioError(f"its type is {result.type}; only brush masks and keypoints are read")
     if result.labels == [student_label(settings)]:
         raise LabelStudioError(
             "it is the other model's mask, which is shown only for comparison; delete or relabel it"
         )
-    is_person = result.labels in ([settings.label], [locked_label(settings)])
-    if not is_person and _number(result, settings) is None:
+    meaning = known.get(str(result.labels[0])) if len(result.labels) == 1 else None
+    if meaning is None:
         labels = ", ".join(map(str, result.labels)) or "missing"
-        raise LabelStudioError(f"its label is {labels}, not {settings.label}")
+        words = dict.fromkeys(category_label(settings, one.category) for one in known.values())
+        raise LabelStudioError(f"its label is {labels}, not {' or '.join(words)}")
+    if before is not None and before.category != meaning.category:
+        raise LabelStudioError(f"its parts are {before.category} and {meaning.category}; give it one label")
+    return meaning
+
+
+def _read_mask(result: _Result, size_hw: tuple[int, int]) -> Mask:
     _check_size(result, size_hw)
     try:
         return decode_brush(result.value.get("rle") or b"", size_hw)
     except LabelStudioError as exc:
         raise LabelStudioError(f"its mask cannot be decoded: {exc}") from exc
-
-
-def _number(result: _Result, settings: Review) -> int | None:
-    """Return the number in a label such as `person 2`; None: another label."""
-    label, _, number = str(result.labels[0]).rpartition(" ") if len(result.labels) == 1 else ("", "", "")
-    is_ours = label == settings.label and number in {str(n + 1) for n in range(NUMBERED_LABELS)}
-    return int(number) if is_ours else None
 
 
 def _check_size(result: _Result, size_hw: tuple[int, int]) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from configs.categories import PERSON
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import encode_brush
@@ -26,11 +27,11 @@ from labeling.review.label_studio.questions import make_questions
 from labeling.review.records import ProposedInstance, ReviewItem
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import COCO_KEYPOINTS
-from labeling.structures.masks import Mask
+from labeling.structures.masks import Mask, union_masks
 
 STUDENT_REGION = "student"
 """Region id of the student's mask."""
-_FORMAT = 5
+_FORMAT = 6
 """Increase it with every change to the predictions, so that open tasks are replaced."""
 _KEYPOINT_SIZE = 0.5
 """Radius of a keypoint in per cent of the image's width."""
@@ -56,8 +57,8 @@ def make_task(
             f"frame {item.frame_id} cannot be displayed for review: {'; '.join(problems)}; run it again, or report this"
         )
     predictions = []
-    if settings.show_student and item.student:
-        region = _brush_region(STUDENT_REGION, item.student, student_label(settings))
+    if settings.show_student and (seen := _seen_by_student(item)):
+        region = _brush_region(STUDENT_REGION, seen, student_label(settings))
         predictions.append({"model_version": COMPARED, "score": item.iou, "result": [region]})
     predictions.append(_teacher_prediction(item, settings))
     people = [person for person in item.teacher if person.mask]
@@ -65,6 +66,11 @@ def make_task(
     locked = [str(person.id) for person in people if person.is_doubtful is False]
     data = _task_data(item, settings, image_url) | {QUESTIONS: questions, LOCKED: locked}
     return {"data": data, "predictions": predictions}
+
+
+def _seen_by_student(item: ReviewItem) -> Mask:
+    """Return the student's masks of all categories as one, which may be empty."""
+    return union_masks(list(item.student.values()), item.size_hw)
 
 
 def region_id(instance_id: int) -> str:
@@ -85,7 +91,8 @@ def instance_id_of(name: str) -> int | None:
 def shown_keypoints(instance: ProposedInstance, settings: Review) -> Iterator[int]:
     """Yield the positions in `COCO_KEYPOINTS` of confident keypoints inside the image; none: not shown at all."""
     height, width = instance.mask.size_hw
-    for index, (x, y, confidence) in enumerate(instance.keypoints or () if settings.show_keypoints else ()):
+    has_points = settings.show_keypoints and instance.category == PERSON
+    for index, (x, y, confidence) in enumerate(instance.keypoints or () if has_points else ()):
         is_sure = confidence > 0 and confidence >= settings.min_keypoint_score
         if is_sure and 0 <= x <= width and 0 <= y <= height:
             yield index
@@ -102,12 +109,15 @@ def prediction_fingerprint(item: ReviewItem, settings: Review) -> str:
         ],
         "size_hw": item.size_hw,
         "teacher": [
-            [person.id, person.mask.counts.decode(), person.score, person.keypoints, person.is_doubtful]
+            [
+                *(person.id, person.mask.counts.decode(), person.score, person.keypoints),
+                *(person.is_doubtful, person.category),
+            ]
             for person in item.teacher
             if person.mask
         ],
         "teacher_model": item.teacher_model,
-        "student": item.student.counts.decode() if item.student else None,
+        "student": {category: mask.counts.decode() for category, mask in item.student.items() if mask},
         "student_model": item.student_model,
     }
     canonical = json.dumps(shown, sort_keys=True, separators=(",", ":"))
@@ -118,8 +128,8 @@ def _find_problems(item: ReviewItem, settings: Review, image_url: str) -> Iterat
     """Yield what Label Studio does not check."""
     people = [person for person in item.teacher if person.mask]
     masks = {f"mask of instance {person.id}": person.mask for person in people}
-    if settings.show_student and item.student:
-        masks["mask of the student"] = item.student
+    if settings.show_student:
+        masks |= {f"mask of the student ({category})": mask for category, mask in item.student.items()}
     shares = {"iou": item.iou, "value": item.value}
     for person in people:
         shares[f"score of instance {person.id}"] = person.score
@@ -173,7 +183,11 @@ def _teacher_prediction(item: ReviewItem, settings: Review) -> dict[str, Any]:
 def _person_region(person: ProposedInstance, position: int, settings: Review) -> dict[str, Any]:
     """Return a person's mask; Label Studio lets no annotator change or delete one that is locked."""
     is_locked = person.is_doubtful is False
-    label = locked_label(settings) if is_locked else numbered_label(settings, position)
+    label = (
+        locked_label(settings, person.category)
+        if is_locked
+        else numbered_label(settings, position, person.category)
+    )
     region = _brush_region(region_id(person.id), person.mask, label) | {"score": person.score}
     return region | ({"readonly": True} if is_locked else {})
 

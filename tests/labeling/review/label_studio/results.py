@@ -1,7 +1,9 @@
 """Review items, and the results that an annotator's browser submits."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from configs.categories import PERSON
 from configs.models import Review
 from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.label_studio.brush_rle import encode_brush
@@ -18,9 +20,14 @@ NO_KEYPOINTS = Review(show_keypoints=False)
 
 
 def person(
-    number: int, pixels: BoolArray, *, score: float = 0.9, keypoints: Keypoints | None = None
+    number: int,
+    pixels: BoolArray,
+    *,
+    score: float = 0.9,
+    keypoints: Keypoints | None = None,
+    category: str = PERSON,
 ) -> ProposedInstance:
-    return ProposedInstance(number, Mask.from_array(pixels), score, keypoints)
+    return ProposedInstance(number, Mask.from_array(pixels), score, keypoints, category=category)
 
 
 def keypoints_at(**points: tuple[float, float, float]) -> Keypoints:
@@ -46,7 +53,7 @@ def item_of(
         value=0.125,
         teacher=people,
         teacher_model="lite:person",
-        student=None if student is None else Mask.from_array(student),
+        student={} if student is None else {PERSON: Mask.from_array(student)},
         student_model="lite:selfie",
     )
 
@@ -129,7 +136,12 @@ def task_json(
     return {"id": 40, **task, "annotations": list(annotations)}
 
 
-def read_back(item: ReviewItem, results: list[Result], settings: Review | None = None) -> ReviewedFrame:
+def read_back(
+    item: ReviewItem,
+    results: list[Result],
+    settings: Review | None = None,
+    categories: Sequence[str] = (PERSON,),
+) -> ReviewedFrame:
     """Read a task whose only annotation has these results."""
     [frame] = read_annotations(
         task_json(item, annotation_of(results), settings=settings),
@@ -137,5 +149,6 @@ def read_back(item: ReviewItem, results: list[Result], settings: Review | None =
         proposed=item.teacher,
         size_hw=item.size_hw,
         users={},
+        categories=categories,
     )
     return frame

@@ -81,7 +81,7 @@ def test_the_student_is_shown_with_its_own_label_or_not_at_all() -> None:
     item = item_of(person(1, LEFT), student=RIGHT)
     [region] = make_task(item, Review(), "/x.jpg")["predictions"][0]["result"]
     assert region["value"]["brushlabels"] == [COMPARED]
-    assert decode_brush(region["value"]["rle"], (3, 4)) == item.student
+    assert decode_brush(region["value"]["rle"], (3, 4)) == item.student["person"]
     hidden = make_task(item, Review(show_student=False), "/x.jpg")
     assert [one["model_version"] for one in hidden["predictions"]] == [PROPOSED]
 
@@ -129,7 +129,7 @@ def refusal(item: ReviewItem, settings: Review | None = None, url: str = "/x.jpg
 def test_masks_of_another_image_are_refused() -> None:
     item = item_of(person(1, LEFT), size_hw=(4, 3), student=RIGHT)
     assert "the mask of instance 1 has 4x3 pixels, the image 3x4" in refusal(item)
-    assert "the mask of the student has 4x3 pixels, the image 3x4" in refusal(item)
+    assert "the mask of the student (person) has 4x3 pixels, the image 3x4" in refusal(item)
     assert "student" not in refusal(item, Review(show_student=False))
 
 
@@ -216,8 +216,10 @@ def test_the_fingerprint_changes_with_everything_that_is_shown() -> None:
         replace(item, teacher=(replace(one, keypoints=None),)),
         replace(item, teacher=()),
         replace(item, teacher_model="lite:other"),
-        replace(item, student=None),
-        replace(item, student=Mask.from_array(RIGHT)),
+        replace(item, teacher=(replace(one, category="bicycle"),)),
+        replace(item, student={}),
+        replace(item, student={"person": Mask.from_array(RIGHT)}),
+        replace(item, student={"bicycle": Mask.from_array(LEFT)}),
         replace(item, student_model="lite:other"),
     ]
     prints = {prediction_fingerprint(one, ALL_KEYPOINTS) for one in (item, *others)}
@@ -238,7 +240,7 @@ def test_the_fingerprint_does_not_change_with_texts_or_hidden_masks() -> None:
     item = item_of(person(1, LEFT), student=EMPTY)
     same = [
         replace(item, why="something else", title="another", iou=0.9),
-        replace(item, student=None),
+        replace(item, student={}),
         replace(item, teacher=(*item.teacher, person(2, EMPTY))),
     ]
     assert {prediction_fingerprint(one, Review()) for one in same} == {prediction_fingerprint(item, Review())}
