@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.load import load_config
+from configs.categories import PERSON
+from configs.load import load_config, validate_config
 from configs.models import RunConfig
 from db.connection.database import Database
 from db.models.core import ShardRow, frame_id
@@ -39,6 +40,9 @@ class PlantedFrame:
     """Of every teacher instance."""
     shot: int | None = None
     """Start of its shot in ms; None: its own shot."""
+    categories: Sequence[str] = ()
+    """Of the teacher's masks; empty: people."""
+    student_categories: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,14 @@ def plant_run(
     *,
     hard_below: float = 0.5,
     cards: dict[str, ModelCard] = CARDS,
+    categories: Sequence[str] = (),
 ) -> PlantedRun:
-    """Store a finished run of one shard; another `hard_below` gives another run of the same frames."""
+    """Store a finished run of one shard; another `hard_below` gives another run of the same frames.
+
+    `categories`: those of its config; empty: it is about people.
+    """
     home.create()
-    config = load_config("offline", [f"agreement.hard_below={hard_below}"])
+    config = _config(hard_below, categories)
     database = database_of(home)
     _begin(database, config, cards)
     shown = [_labeled(home, position, frame) for position, frame in enumerate(frames)]
@@ -68,6 +76,15 @@ def plant_run(
         store_shard(session, shard, LabeledShard(shown, cards, {"sampled": len(shown)}, {}))
     ids = tuple(frame_id(VIDEO, 500 * position) for position in range(len(frames)))
     return PlantedRun(config.run_id(), config, ids)
+
+
+def _config(hard_below: float, categories: Sequence[str]) -> RunConfig:
+    if not categories:
+        return load_config("offline", [f"agreement.hard_below={hard_below}"])
+    classes = dict(enumerate(categories))
+    network = {"kind": "onnx", "path": "planted.onnx", "input_hw": [8, 8], "classes": classes}
+    tree = {"teacher": network, "student": network, "agreement": {"hard_below": hard_below}}
+    return validate_config(tree, "planted")
 
 
 def _begin(database: Database, config: RunConfig, cards: dict[str, ModelCard]) -> None:
@@ -80,8 +97,14 @@ def _begin(database: Database, config: RunConfig, cards: dict[str, ModelCard]) -
 
 
 def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
-    people = [Instance(m, 0.9, m.box_xywh, frame.keypoints) for m in frame.teacher]
-    seen = [Instance(m, 0.8, m.box_xywh) for m in frame.student]
+    people = [
+        Instance(m, 0.9, m.box_xywh, frame.keypoints, category=category)
+        for m, category in _with_categories(frame.teacher, frame.categories)
+    ]
+    seen = [
+        Instance(m, 0.8, m.box_xywh, category=category)
+        for m, category in _with_categories(frame.student, frame.student_categories)
+    ]
     config = load_config("offline")
     agreement = compare_instances(people, seen, frame.size_hw, config.agreement)
     is_easy = frame.decision in ("easy", "rejected")
@@ -101,6 +124,10 @@ def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
         teacher=tuple(people),
         student=tuple(seen),
     )
+
+
+def _with_categories(masks: Sequence[Mask], categories: Sequence[str]) -> list[tuple[Mask, str]]:
+    return list(zip(masks, categories or [PERSON] * len(masks), strict=True))
 
 
 def _image(position: int, frame: PlantedFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
