@@ -57,9 +57,9 @@ class Annotator:
         """Return the screen, HxWx3."""
         return np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB"))
 
-    def select(self, position: int) -> None:
-        """Select a person's region in the list, counted from the top."""
-        self.page.locator(".lsf-outliner-item").filter(has_text="person").nth(position).click()
+    def select(self, position: int, *, text: str = "person") -> None:
+        """Select the region of a person, or of another category, in the list, counted from the top."""
+        self.page.locator(".lsf-outliner-item").filter(has_text=text).nth(position).click()
 
     def press_label(self, text: str) -> None:
         """Press the button of a label."""

@@ -96,21 +96,33 @@ def _update_page(server: LabelStudioClient, label_studio_id: int, page: Page) ->
         server.update_label_config(label_studio_id, label_config(with_keypoints, page.categories))
 
 
-def open_project(connection: LabelStudioConnection, page: Page, home: Home, *, known: int | None) -> int:
+@dataclass(frozen=True, slots=True)
+class KnownProject:
+    """A project that frames were sent to before."""
+
+    label_studio_id: int
+    page: Page
+    """As the last push left it."""
+
+
+def open_project(
+    connection: LabelStudioConnection, page: Page, home: Home, *, known: KnownProject | None
+) -> int:
     """Create the project of these settings, or bring it up to date; return its Label Studio id.
 
     Args:
-        known: project that frames were sent to before; it is used even if it was renamed.
+        known: it is used even if it was renamed; instructions that a team has written stay.
     """
     server, settings = connection.server, page.settings
-    if known is not None and server.project_exists(known):
-        label_studio_id = known
+    if known is not None and server.project_exists(known.label_studio_id):
+        label_studio_id = known.label_studio_id
     else:
         label_studio_id = server.find_or_create_project(
             settings.project, label_config(settings, page.categories), _DESCRIPTION, settings=_NEW_PROJECT
         )
     _update_page(server, label_studio_id, page)
-    server.fill_instructions(label_studio_id, instructions(settings, page.categories))
+    before = instructions(known.page.settings, known.page.categories) if known else ""
+    server.fill_instructions(label_studio_id, instructions(settings, page.categories), instead_of=before)
     server.ensure_view(label_studio_id, BEST_FIRST)
     if connection.is_local:
         server.attach_images(label_studio_id, home.root / IMAGES)

@@ -12,12 +12,13 @@ from itertools import chain
 
 from more_itertools import batched
 
+from configs.categories import order_categories
 from configs.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
 from configs.models import Review as Settings
 from db.models.core import RunRow, utc_now
 from db.review.annotations import annotated_frames
 from db.review.audit import queue_audit
-from db.review.categories import project_categories
+from db.review.categories import project_categories, run_categories
 from db.review.items import review_items
 from db.review.outbox import (
     confirm_sent,
@@ -50,7 +51,7 @@ from labeling.storage.encode import IMAGES
 from labeling.structures.frames import RgbImage
 from tasks.execution.context import Context
 from tasks.files import read_kept
-from tasks.review.connect import LabelStudioConnection, Page, open_project
+from tasks.review.connect import KnownProject, LabelStudioConnection, Page, open_project
 from tasks.review.consensus import update_consensus
 
 _POLL_S = 0.5
@@ -288,12 +289,13 @@ def open_outbox(
     """Return the outbox of the project of these settings, which is created or brought up to date for a run."""
     database = context.database
     with database.session() as session:
-        known = known_project(session, connection.name, settings.project)
-        categories = project_categories(session, run_id, known.id if known else None)
-    page = Page(settings, categories)
-    label_studio_id = open_project(connection, page, context.home, known=known.external_id if known else None)
+        row = known_project(session, connection.name, settings.project)
+        before = Settings.model_validate(row.settings) if row else settings
+        earlier = project_categories(session, row.id) if row else ()
+        page = Page(settings, order_categories([*earlier, *run_categories(session, run_id)]))
+    known = KnownProject(row.external_id, Page(before, earlier or page.categories)) if row else None
+    label_studio_id = open_project(connection, page, context.home, known=known)
     with database.transaction() as session:
-        before = Settings.model_validate(known.settings) if known else settings
         project_id = remember_project(
             session, connection.name, settings.project, label_studio_id, settings.model_dump(mode="json")
         )

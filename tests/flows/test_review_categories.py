@@ -110,6 +110,7 @@ def test_a_project_of_people_gets_the_labels_of_a_later_run_and_keeps_its_own(de
     second = plant_riders(desk, 2, hard_below=0.6)
     desk.push(second)
     assert {"person 24", "bicycle", "accepted bicycle"} < page_labels(desk)
+    assert "New bicycle" in desk.http.get(f"/api/projects/{desk.number}/").json()["expert_instruction"]
     last = second.frames[1]
     rider, bike = desk.regions(last)
     desk.submit(last, [labeled(rider, "bicycle"), bike])

@@ -141,9 +141,10 @@ class LabelStudioClient:
         self._connection.patch(f"/api/projects/{project}/", {"label_config": label_config})
         return True
 
-    def fill_instructions(self, project: int, instructions: str) -> bool:
-        """Set the labeling instructions (HTML) of a project that has none; returns whether it had none."""
-        if (self._connection.get(f"/api/projects/{project}/").get("expert_instruction") or "").strip():
+    def fill_instructions(self, project: int, instructions: str, *, instead_of: str = "") -> bool:
+        """Set the labeling instructions (HTML) of a project that has none, or still `instead_of`; returns whether it had."""
+        present = (self._connection.get(f"/api/projects/{project}/").get("expert_instruction") or "").strip()
+        if present not in ("", instead_of.strip()) or present == instructions.strip():
             return False
         body = {"expert_instruction": instructions, "show_instruction": True}
         self._connection.patch(f"/api/projects/{project}/", body)

@@ -61,14 +61,14 @@ PERSON_COLORS = (
 NUMBERED_LABELS = 2 * len(PERSON_COLORS)
 """Labels of a category with a number; in a frame of more instances, the numbers begin again."""
 
-_NEW_COLORS = ("#f50057", "#304ffe", "#64dd17", "#bf360c", "#006064", "#827717")
+_NEW_COLORS = ("#f50057", "#827717", "#006064", "#4a148c", "#bf360c", "#1b5e20")
 """Colors of what annotators paint or give another category, by category: none of those above."""
 
 _STUDENT_COLOR, _KEYPOINT_COLOR, _LOCKED_COLOR = "#d500f9", "#ffd600", "#9e9e9e"
 """Magenta, yellow and gray: none of the others. White cannot be read in the list."""
 
-NEW_KEYS = "n234567890"
-"""Keys of the buttons, by category."""
+NEW_KEYS = "n4567890"
+"""Keys of the buttons, by category; Label Studio gives 1 to 3 to the verdicts."""
 
 _KEY = "ctrl+alt+shift+"
 _KEYPOINT_KEY = "alt+shift+"

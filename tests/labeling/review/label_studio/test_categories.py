@@ -73,7 +73,7 @@ def test_each_category_has_a_button_numbered_labels_and_a_locked_one() -> None:
     ]
     keys = [str(one.get("hotkey")) for one in every]
     assert len(set(keys)) == len(keys)
-    assert [key for key in keys if "+" not in key] == ["n", "2"]
+    assert [key for key in keys if "+" not in key] == ["n", "4"]
     assert len({one.get("background") for one in every[:2]}) == 2
 
 
@@ -88,7 +88,7 @@ def test_a_page_without_people_has_neither_their_words_nor_keypoints() -> None:
 
 def test_the_instructions_name_every_button() -> None:
     said = instructions(Review(), ("person", "bicycle", "car"))
-    assert "<code>New person</code> (N), <code>New bicycle</code> (2) or <code>New car</code> (3)" in said
+    assert "<code>New person</code> (N), <code>New bicycle</code> (4) or <code>New car</code> (5)" in said
     assert "such as a bicycle that is marked as a person" in said
     assert "unless it is a bicycle or car" in said
 
