@@ -17,6 +17,7 @@ from db.frames.dataset_masks import Instances, MaskReader, ReviewedFrame
 from db.frames.listing import load_sources, source_of
 from db.models.core import DecisionRow, FrameRow, ShardRow, SourceRow, VideoRow
 from db.models.review import AnnotationRow, ConsensusRow, PropagationRow, ReviewedInstanceRow, ReviewRow
+from db.review.categories import runs_lacking
 from db.sql.reading import PAGE, select_by_ids
 from labeling.datasets.mask_rows import FramePage, is_doubtful
 from labeling.datasets.records import DatasetFrame, DatasetInstance
@@ -190,7 +191,8 @@ def stretches_of_run(session: Session, run_id: str, *, shards: int) -> list[Stre
 def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Iterator[SelectedFrame]:
     """Read one video after another, each in the order of an index: nothing is sorted."""
     conditions = (*choice.conditions, *((_IS_COMPLETE,) if choice.only_complete else ()))
-    query = _frames_query(choice.decisions).where(*conditions).execution_options(yield_per=PAGE)
+    query = _frames_query(choice.decisions, runs_lacking(session, run_id)).where(*conditions)
+    query = query.execution_options(yield_per=PAGE)
     stretch = choice.stretch
     if stretch is not None:
         query = query.where(*stretch.conditions())
@@ -222,7 +224,12 @@ def count_unreviewed(session: Session, run_id: str) -> int:
     return session.scalar(query.where(~reviewed)) or 0
 
 
-def _frames_query(decisions: Sequence[str]) -> Select[Any]:
+def _frames_query(decisions: Sequence[str], lacking: Sequence[str]) -> Select[Any]:
+    """Return the query of frames; what was reviewed for runs in `lacking` counts as not reviewed."""
+    counts = ConsensusRow.frame_id == FrameRow.id
+    if lacking:
+        annotations = select(AnnotationRow.id).where(AnnotationRow.run_id.in_(lacking))
+        counts &= ConsensusRow.annotation_id.not_in(annotations)
     conditions: list[ColumnElement[bool]] = [DecisionRow.decision.in_(decisions)]
     if REVIEWED in decisions:
         conditions.append(ConsensusRow.frame_id.is_not(None))
@@ -240,7 +247,7 @@ def _frames_query(decisions: Sequence[str]) -> Select[Any]:
         )
         .join(DecisionRow, DecisionRow.frame_id == FrameRow.id)
         .join(VideoRow, VideoRow.id == FrameRow.video_id)
-        .outerjoin(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
+        .outerjoin(ConsensusRow, counts)
         .outerjoin(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
         .outerjoin(ReviewRow, ReviewRow.frame_id == FrameRow.id)
         .outerjoin(PropagationRow, and_(_IS_CONFIRMED, _is_current()))

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from configs.categories import stored_categories
-from db.models.core import InstanceRow, ModelRow, RunRow
+from db.models.core import InstanceRow, ModelRow
 from db.models.review import ReviewedInstanceRow
+from db.review.categories import run_categories
 from db.sql.reading import is_one_of, raw_rows
 from labeling.datasets.mask_rows import MaskRow, instance_of_row, keypoints_of
 from labeling.datasets.records import DatasetInstance
@@ -39,7 +39,7 @@ class MaskReader:
     def __init__(self, session: Session, run_id: str) -> None:
         self._session = session
         self._run_id = run_id
-        self._categories = stored_categories(session.get_one(RunRow, run_id).config)
+        self._categories = run_categories(session, run_id)
         dialect = session.get_bind().dialect.name
         self._of_teacher = _OF_TEACHER.where(is_one_of(InstanceRow.frame_id, dialect))
         self._of_reviewers = _OF_REVIEWERS.where(is_one_of(_reviewed.annotation_id, dialect))

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models.core import DecisionRow, FrameRow, InstanceRow
-from db.models.review import ConsensusRow, ReviewedInstanceRow, ReviewRow
+from db.models.review import AnnotationRow, ConsensusRow, ReviewedInstanceRow, ReviewRow
+from db.review.categories import runs_lacking
 from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
 
@@ -84,7 +85,7 @@ def summarize_audit(session: Session, run_id: str) -> AuditSummary | None:
     sample = _queued_sample(session, run_id)
     if not sample:
         return None
-    verdicts = _judge(session, sample)
+    verdicts = _judge(session, run_id, sample)
     bad = sum(not is_good for is_good in verdicts)
     if not verdicts:
         return AuditSummary(len(sample), 0, 0, None, None)
@@ -136,7 +137,7 @@ def _queued_sample(session: Session, run_id: str) -> list[int]:
     return sample
 
 
-def _judge(session: Session, instance_ids: Sequence[int]) -> list[bool]:
+def _judge(session: Session, run_id: str, instance_ids: Sequence[int]) -> list[bool]:
     """Return whether each mask is good, of those whose frames have a usable consensus."""
     from labeling.comparison.iou import iou_within  # only here: most homes have no audit
     from labeling.structures.masks import Mask
@@ -148,20 +149,22 @@ def _judge(session: Session, instance_ids: Sequence[int]) -> list[bool]:
     for frame_id, rle, category, frame in select_by_ids(session, query, InstanceRow.id, instance_ids):
         masks.setdefault(frame_id, []).append((category, Mask(frame.size_hw, rle)))
     judged = []
-    for frame_id, people in _reviewed_masks(session, list(masks)).items():
+    for frame_id, people in _reviewed_masks(session, run_id, list(masks)).items():
         ious = iou_within(masks[frame_id], people)
         judged += (ious.max(axis=1, initial=0.0) >= GOOD_FROM).tolist()
     return judged
 
 
-def _reviewed_masks(session: Session, frame_ids: Sequence[int]) -> "dict[int, list[Labeled]]":
-    """Return the masks of the consensus by frame, of frames with a usable one; a frame may have none."""
+def _reviewed_masks(session: Session, run_id: str, frame_ids: Sequence[int]) -> "dict[int, list[Labeled]]":
+    """Return the masks of the consensus by frame, of frames with a usable one for this run; a frame may have none."""
     from labeling.structures.masks import Mask
 
     usable = (
         select(FrameRow, ConsensusRow.annotation_id)
         .join(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
+        .join(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
         .where(ConsensusRow.verdict != "unusable")
+        .where(AnnotationRow.run_id.not_in(runs_lacking(session, run_id)))
     )
     frames = {key: frame for frame, key in select_by_ids(session, usable, FrameRow.id, frame_ids)}
     found: dict[int, list[Labeled]] = {frame.id: [] for frame in frames.values()}

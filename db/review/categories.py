@@ -1,4 +1,7 @@
-"""Which categories a review is about: those that the configs of its runs map classes to."""
+"""Which categories a review is about: those that the configs of its runs map classes to.
+
+A review says nothing about a category that its run does not have: there, no annotator was asked.
+"""
 
 from sqlalchemy import select, union
 from sqlalchemy.orm import Session
@@ -20,3 +23,20 @@ def project_categories(session: Session, project_id: int) -> tuple[str, ...]:
 def run_categories(session: Session, run_id: str) -> tuple[str, ...]:
     """Return the categories of a run."""
     return stored_categories(session.get_one(RunRow, run_id).config)
+
+
+def runs_lacking(session: Session, run_id: str) -> list[str]:
+    """Return the runs that lack a category of this run: for it, frames reviewed with their masks are not reviewed."""
+    needed = set(run_categories(session, run_id))
+    return sorted(key for key, found in _categories_of_runs(session) if not needed <= found)
+
+
+def smaller_runs(session: Session, run_id: str) -> list[str]:
+    """Return the runs that lack a category of this run and have no other: a review for this one replaces theirs."""
+    own = set(run_categories(session, run_id))
+    return sorted(key for key, found in _categories_of_runs(session) if found < own)
+
+
+def _categories_of_runs(session: Session) -> list[tuple[str, set[str]]]:
+    rows = session.execute(select(RunRow.id, RunRow.config)).tuples()
+    return [(key, set(stored_categories(config))) for key, config in rows]

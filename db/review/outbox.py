@@ -14,13 +14,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.models.core import DecisionRow, RunRow, content_id, utc_now
-from db.models.review import LabelStudioProjectRow, ReviewRow
+from db.models.review import AnnotationRow, LabelStudioProjectRow, ReviewRow
+from db.review.categories import smaller_runs
 from db.sql.reading import count_rows, select_by_ids
 from db.sql.upsert import upsert
 from labeling.review.records import ReviewItem
 
 _WITH_TASK = ("open", "unresolved", "skipped")
 """States of frames with a task in Label Studio and without a consensus."""
+_ANNOTATED = ("reviewed", "unresolved", "skipped")
 _WITHOUT_TASK = ("waiting", "sending", "deleted")
 """States that become `open` when the task turns out to exist."""
 _FREE = {"project_id": None, "task_id": None}
@@ -62,11 +64,14 @@ def forget_project(session: Session, project_id: int) -> int:
 def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     """Queue the frames to be reviewed of a run. One that waits for another run gets the masks of this run.
 
-    `again`: also frames whose task was deleted in Label Studio.
+    So are those that were reviewed for runs with fewer categories. `again`: also frames whose task was deleted in Label Studio.
     """
     replaceable = ("waiting", "withdrawn", "confirmed", *(("deleted",) if again else ()))
+    may_change = ReviewRow.state.in_(replaceable)
+    if smaller := smaller_runs(session, run_id):
+        may_change |= ReviewRow.state.in_(_ANNOTATED) & ReviewRow.run_id.in_(smaller)
     in_queue = ReviewRow.state.in_(("waiting", "confirmed")) & (ReviewRow.run_id == run_id)
-    stays = or_(ReviewRow.state.not_in(replaceable), in_queue)
+    stays = or_(~may_change, in_queue)
     queued = (ReviewRow.frame_id == DecisionRow.frame_id) & stays
     missing = (  # a query on indexes alone: usually none are missing
         select(DecisionRow.frame_id)
@@ -87,9 +92,7 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     changes = {name: statement.excluded[name] for name in ("run_id", "state", "priority", "fingerprint")}
     changes |= {"task_id": null(), "project_id": null()}
     session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["frame_id"], set_=changes, where=ReviewRow.state.in_(replaceable)
-        )
+        statement.on_conflict_do_update(index_elements=["frame_id"], set_=changes, where=may_change)
     )
 
 
@@ -139,7 +142,7 @@ class KnownTasks:
     unfinished: dict[int, int]
     """Task id by frame id, of frames without a consensus."""
     last: int
-    """The highest recorded task id; 0: none."""
+    """The highest recorded task id, also of frames that wait again; 0: none."""
 
 
 def known_tasks(session: Session, project_id: int) -> KnownTasks:
@@ -148,7 +151,12 @@ def known_tasks(session: Session, project_id: int) -> KnownTasks:
         of_project, ReviewRow.state.in_(_WITH_TASK), ReviewRow.task_id.is_not(None)
     )
     last = session.scalar(select(func.max(ReviewRow.task_id)).where(of_project))
-    return KnownTasks({frame: task for frame, task in session.execute(unfinished) if task}, last or 0)
+    answered = session.scalar(
+        select(func.max(AnnotationRow.task_id)).where(AnnotationRow.project_id == project_id)
+    )
+    return KnownTasks(
+        {frame: task for frame, task in session.execute(unfinished) if task}, max(last or 0, answered or 0)
+    )
 
 
 def unanswered_frames(session: Session, project_id: int) -> list[int]:

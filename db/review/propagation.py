@@ -20,6 +20,7 @@ from db.models.review import (
     ReviewedInstanceRow,
     ReviewRow,
 )
+from db.review.categories import run_categories
 from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
 from labeling.review.propagation_plan import OpenTime, PropagationQuality, ReviewedTime
@@ -124,7 +125,7 @@ def current_propagations(session: Session, run_id: str) -> dict[int, int]:
 
 
 def reviewed_people(session: Session, run_id: str, annotation_id: int) -> list[ReviewedPerson]:
-    """Return the people of an annotation, with the tracks that this run gave them."""
+    """Return the people of an annotation that are of a category of this run, with the tracks that it gave them."""
     shown = aliased(InstanceRow)
     query = (
         select(ReviewedInstanceRow, FrameRow, shown.track_id)
@@ -132,6 +133,7 @@ def reviewed_people(session: Session, run_id: str, annotation_id: int) -> list[R
         .join(FrameRow, FrameRow.id == AnnotationRow.frame_id)
         .outerjoin(shown, and_(shown.id == ReviewedInstanceRow.source_id, shown.run_id == run_id))
         .where(ReviewedInstanceRow.annotation_id == annotation_id, ReviewedInstanceRow.area_px > 0)
+        .where(ReviewedInstanceRow.category.in_(run_categories(session, run_id)))
         .order_by(ReviewedInstanceRow.rank)
     )
     rows = session.execute(query).tuples()

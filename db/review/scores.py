@@ -6,8 +6,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from db.models.core import AgreementRow, FrameRow
-from db.models.review import ConsensusRow, ModelScoreRow
+from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow
 from db.review.annotations import annotation_instances
+from db.review.categories import runs_lacking
 from db.sql.columns import mismatches_column
 from db.sql.reading import select_by_ids
 from db.sql.upsert import upsert
@@ -24,11 +25,15 @@ def delete_stale_scores(session: Session) -> None:
 
 
 def unscored(session: Session) -> list[tuple[str, int]]:
-    """Return (run, frame) pairs with a consensus and without a score; unusable frames are left out."""
+    """Return (run, frame) pairs with a consensus and without a score.
+
+    Unusable frames are left out, and those that were reviewed for a run that lacks a category of this one.
+    """
     scored = (ModelScoreRow.run_id == AgreementRow.run_id) & (ModelScoreRow.frame_id == AgreementRow.frame_id)
     query = (
-        select(AgreementRow.run_id, AgreementRow.frame_id)
+        select(AgreementRow.run_id, AgreementRow.frame_id, AnnotationRow.run_id)
         .join(ConsensusRow, ConsensusRow.frame_id == AgreementRow.frame_id)
+        .join(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
         .outerjoin(
             ModelScoreRow,
             scored
@@ -38,7 +43,9 @@ def unscored(session: Session) -> list[tuple[str, int]]:
         .where(ConsensusRow.verdict != "unusable", ModelScoreRow.run_id.is_(None))
         .order_by(AgreementRow.run_id, AgreementRow.frame_id)
     )
-    return list(session.execute(query).tuples())
+    rows = session.execute(query).tuples().all()
+    lacking = {run_id: runs_lacking(session, run_id) for run_id in {run_id for run_id, *_ in rows}}
+    return [(run_id, frame_id) for run_id, frame_id, reviewed in rows if reviewed not in lacking[run_id]]
 
 
 def consensus_instances(
