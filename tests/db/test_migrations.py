@@ -123,6 +123,43 @@ def test_a_downgrade_removes_all_tables_and_an_upgrade_creates_them_again(url: s
     open_database(url).close()
 
 
+REVIEWED = """
+INSERT INTO reviewed_instance (id, annotation_id, rank, origin, rle, area_px, mask_box_x, mask_box_y, mask_box_w, mask_box_h)
+    VALUES (1, 1, 0, 'manual', '0', 4, 0, 0, 2, 2);
+INSERT INTO propagation (id, run_id, frame_id, state, unmatched, priority) VALUES (1, 'r1', 3, 'current', 0, 0.5);
+INSERT INTO propagated_instance (id, propagation_id, rank, confidence, rle) VALUES (1, 1, 0, 0.5, '0')
+"""
+
+
+def categories_of(url: str) -> list[str | None]:
+    """Return the categories of the rows of `REVIEWED`; None: the table has no such column."""
+    engine = make_engine(url)
+    with engine.connect() as connection:
+        found = []
+        for table in ("reviewed_instance", "propagated_instance"):
+            names = [column["name"] for column in inspect(connection).get_columns(table)]
+            query = text(f"SELECT category FROM {table}")  # noqa: S608  # one of the two
+            found += connection.scalars(query).all() if "category" in names else [None]
+    engine.dispose()
+    return found
+
+
+@pytest.mark.slow
+def test_what_was_reviewed_before_there_were_categories_is_a_person(url: str) -> None:
+    migrate(url, command.upgrade, "0010")
+    database = Database(url)
+    execute(database, ROWS)
+    execute(database, ANNOTATION.format("current", "corrected"))
+    execute(database, REVIEWED)
+    database.close()
+    migrate(url, command.upgrade, "0011")
+    assert categories_of(url) == ["person", "person"]
+    migrate(url, command.downgrade, "0010")
+    assert categories_of(url) == [None, None]
+    migrate(url, command.upgrade, "head")
+    assert categories_of(url) == ["person", "person"]
+
+
 def test_a_partly_created_database_is_refused(url: str) -> None:
     database = Database(url)
     with database.transaction() as session:

@@ -46,15 +46,20 @@ def draw_frame(index: int) -> Image:
     return image
 
 
-def plant_walk(home: Home, teacher: Sequence[Sequence[Mask]], *, shots: Sequence[int] = ()) -> PlantedRun:
+def plant_walk(
+    home: Home,
+    teacher: Sequence[Sequence[Mask]],
+    *,
+    shots: Sequence[int] = (),
+    categories: Sequence[str] = (),
+) -> PlantedRun:
     """Store a run in which frame `i` is sampled at i / 2 s, with the teacher's masks; and write its video.
 
-    `shots`: start of each frame's shot in ms; default: one shot.
+    `shots`: start of each frame's shot in ms; default: one shot. `categories`: as in `plant_run`.
     """
     starts = shots or [0] * len(teacher)
-    run = plant_run(
-        home, [PlantedFrame(masks, shot=start) for masks, start in zip(teacher, starts, strict=True)]
-    )
+    frames = [PlantedFrame(masks, shot=start) for masks, start in zip(teacher, starts, strict=True)]
+    run = plant_run(home, frames, categories=categories)
     images = (draw_frame(index) for index in range(5 * len(teacher)))
     write_images(
         home.root / "planted.mp4", images, fps=Fraction(FPS), coding=Coding(options={"crf": "12", "g": "10"})

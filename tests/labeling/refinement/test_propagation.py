@@ -125,5 +125,39 @@ def test_another_person_is_carried_beside(strip: list[StripImage], steps: list[F
     assert by_origin[1, 2].teacher is None
 
 
+def test_a_mask_keeps_its_category_and_is_matched_within_it(
+    strip: list[StripImage], steps: list[FlowStep]
+) -> None:
+    """The teacher has the walker's mask, and a bicycle in the same place whose mask is worse."""
+    near = box_mask(22, 25, 40, 70)
+    teacher = {"targets": {5: [true_mask(5), near]}, "target_categories": {5: ["person", "bicycle"]}}
+    for category, expected in (("person", 0), ("bicycle", 1)):
+        sides = {
+            "before": [CorrectedPerson(1, true_mask(0), category=category)],
+            "after": [CorrectedPerson(2, true_mask(LAST), category=category)],
+        }
+        [person] = carried(gap_of(strip, **sides, **teacher), steps)
+        assert (person.category, person.teacher, person.origins) == (category, expected, (1, 2))
+
+
+def test_the_same_object_under_another_category_of_the_teacher_is_carried_once(
+    strip: list[StripImage], steps: list[FlowStep]
+) -> None:
+    names = {"target_categories": {5: ["bicycle"]}}
+    [person] = carried(gap_of(strip, targets={5: [true_mask(5)]}, **names), steps)
+    assert (person.category, person.teacher) == ("person", 0)
+    [person] = carried(gap_of(strip, targets={5: [box_mask(20, 25, 15, 70)]}, **names), steps)
+    assert person.teacher is None
+
+
+def test_masks_of_different_categories_on_both_sides_are_not_one(
+    strip: list[StripImage], steps: list[FlowStep]
+) -> None:
+    before = [CorrectedPerson(1, true_mask(0), track_id=4)]
+    after = [CorrectedPerson(2, true_mask(LAST), track_id=4, category="bicycle")]
+    people = carried(gap_of(strip, before=before, after=after), steps)
+    assert {one.origins for one in people} <= {(1,), (2,)}
+
+
 def test_no_person_is_carried_from_an_empty_frame(strip: list[StripImage], steps: list[FlowStep]) -> None:
     assert carried(gap_of(strip, before=[], after=None), steps) == []

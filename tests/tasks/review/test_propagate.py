@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from configs.models import Review as Settings
 from db.frames.dataset import dataset_frames
-from db.models.core import RunRow
+from db.models.core import InstanceRow, RunRow
 from db.models.review import (
     AnnotationRow,
     LabelStudioProjectRow,
@@ -104,9 +104,9 @@ def walk(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     close_databases()
 
 
-def sent_walk(home: Home, shots: Sequence[int] = ()) -> Walk:
+def sent_walk(home: Home, shots: Sequence[int] = (), categories: Sequence[str] = ()) -> Walk:
     masks = [[box_mask(5, 25, 30, 70)], [sampled_mask(1)], [HALF], [sampled_mask(3)], [sampled_mask(4)]]
-    run = plant_walk(home, masks, shots=shots)
+    run = plant_walk(home, masks, shots=shots, categories=categories)
     with database_of(home).transaction() as session:
         project = remember_project(session, "http://one", "maskmill", 1, {})
         fill_outbox(session, run.id)
@@ -288,4 +288,32 @@ def test_a_person_whom_the_teacher_missed_is_shown(tmp_path: Path, monkeypatch: 
     with database_of(home).session() as session:
         frames = {one.id: one for one in dataset_frames(session, walk.run.id, home, decisions=["reviewed"])}
     assert [one.model for one in frames[frame_id].instances] == ["manual", "planted:teacher"]
+    close_databases()
+
+
+@pytest.mark.slow
+def test_a_reviewed_category_is_carried_and_the_teacher_s_is_not_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teacher takes the person for a bicycle, in each frame."""
+    monkeypatch.delenv("MASKMILL_DATABASE_URL", raising=False)
+    home = Home(tmp_path / "home")
+    walk = sent_walk(home, categories=("person", "bicycle"))
+    with database_of(home).transaction() as session:
+        session.execute(update(InstanceRow).values(category="bicycle"))
+    frame_id, first = walk.run.frames[1], walk.run.frames[0]
+    with database_of(home).transaction() as session:
+        sent = SentFrame(walk.project, 1, walk.run.id)
+        [shown] = proposed_instances(session, walk.run.id, [first])[first]
+        person = ReviewedInstance(sampled_mask(0), "prediction-changed", shown.id, category="person")
+        answer = ReviewedFrame(first, 1, 1, "ann", "corrected", (person,), 5.0, NOON, NOON)
+        store_annotations(session, {first: FrameAnnotations(sent, [answer], [shown])})
+        update_consensus(session, [first], Settings())
+    assert walk.propagate(propagate_s=0.6) == PropagationSummary(carried=1, confirmed=0)
+    with database_of(home).session() as session:
+        [item] = review_items(session, session.get_one(RunRow, walk.run.id), [frame_id])
+        [teacher] = proposed_instances(session, walk.run.id, [frame_id])[frame_id]
+    [carried] = item.teacher
+    assert (teacher.category, carried.category, carried.id) == ("bicycle", "person", teacher.id)
+    assert union_iou(carried.mask, sampled_mask(1)) > 0.9
     close_databases()
