@@ -69,8 +69,8 @@ class MaskReader:
             return {}
         found = Instances()
         for row in raw_rows(self._session, self._of_reviewers, {"ids": list(frames)}):
-            annotation, key, rle, area, left, top, width, height, keypoints, source, *of_shown = row
-            model, x, y, w, h, refined_by, iou_before, track_id, origin, shown_rle, shown_px, category = (
+            annotation, key, rle, area, left, top, width, height, keypoints, category, source, *of_shown = row
+            model, x, y, w, h, refined_by, iou_before, track_id, before, origin, shown_rle, shown_px = (
                 of_shown
             )
             if category not in self._categories:  # it was reviewed for another run
@@ -92,7 +92,7 @@ class MaskReader:
                 reviewer=frame.reviewer,
                 refined_by=refined_by,
                 iou_before=iou_before,
-                track_id=track_id,
+                track_id=track_id if category == before else None,
                 category=category,
                 origin=origin,
                 is_doubtful=rle is shown_rle,
@@ -126,15 +126,15 @@ _OF_REVIEWERS = (
     select(
         *(_reviewed.annotation_id, _reviewed.id, _reviewed.rle, _reviewed.area_px),
         *(_reviewed.mask_box_x, _reviewed.mask_box_y, _reviewed.mask_box_w, _reviewed.mask_box_h),
-        *(_reviewed.keypoints, _shown.id, _shown.model_id, *_detector_box(_shown)),
+        *(_reviewed.keypoints, _reviewed.category, _shown.id, _shown.model_id, *_detector_box(_shown)),
         *(
             _shown.refined_by,
             _shown.iou_before,
             _shown.track_id,
+            _shown.category,
             _reviewed.origin,
             _shown.rle,
             _shown.area_px,
-            _reviewed.category,
         ),
     )
     .outerjoin(_shown, _shown.id == _reviewed.source_id)

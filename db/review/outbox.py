@@ -67,7 +67,7 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     So are those that were reviewed for runs with fewer categories. `again`: also frames whose task was deleted in Label Studio.
     """
     replaceable = ("waiting", "withdrawn", "confirmed", *(("deleted",) if again else ()))
-    may_change = ReviewRow.state.in_(replaceable)
+    may_change: ColumnElement[bool] = ReviewRow.state.in_(replaceable)
     if smaller := smaller_runs(session, run_id):
         may_change |= ReviewRow.state.in_(_ANNOTATED) & ReviewRow.run_id.in_(smaller)
     in_queue = ReviewRow.state.in_(("waiting", "confirmed")) & (ReviewRow.run_id == run_id)

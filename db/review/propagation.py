@@ -237,7 +237,7 @@ def with_carried_masks(
                 row.confidence,
                 source.keypoints if source else None,
                 is_carried_only=source is None,
-                track_id=source.track_id if source else None,
+                track_id=source.track_id if source and source.category == row.category else None,
                 category=row.category,
             )
         )

@@ -135,7 +135,7 @@ def categories_of(url: str) -> list[str | None]:
     """Return the categories of the rows of `REVIEWED`; None: the table has no such column."""
     engine = make_engine(url)
     with engine.connect() as connection:
-        found = []
+        found: list[str | None] = []
         for table in ("reviewed_instance", "propagated_instance"):
             names = [column["name"] for column in inspect(connection).get_columns(table)]
             query = text(f"SELECT category FROM {table}")  # noqa: S608  # one of the two

@@ -51,13 +51,18 @@ class Desk:
             mark_sending(session, project, dict.fromkeys(waiting, "sent"))
             confirm_sent(session, project, dict.fromkeys(waiting, 70 + self.minutes))
 
-    def review(self, run: PlantedRun, people: Sequence[tuple[Mask, str]]) -> None:
-        """Store an annotation, and choose the consensus."""
+    def review(
+        self, run: PlantedRun, people: Sequence[tuple[Mask, str]], *, source_id: int | None = None
+    ) -> None:
+        """Store an annotation, and choose the consensus. `source_id`: the mask that the first one was before."""
         self.minutes += 1
         moment, frame_id = NOON + timedelta(minutes=self.minutes), run.frames[0]
         with database_of(self.home).transaction() as session:
             project = remember_project(session, "http://one", "maskmill", 1, {})
-            found = tuple(ReviewedInstance(mask, "manual", None, category=name) for mask, name in people)
+            found = tuple(
+                ReviewedInstance(mask, "manual", None if rank else source_id, category=name)
+                for rank, (mask, name) in enumerate(people)
+            )
             answer = ReviewedFrame(frame_id, 70, self.minutes, "ann", "corrected", found, 5.0, NOON, moment)
             sent = SentFrame(project, 70, run.id)
             store_annotations(session, {frame_id: FrameAnnotations(sent, [answer], [])})

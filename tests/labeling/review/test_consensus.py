@@ -1,5 +1,6 @@
 """Choice of one annotation of a frame: hand-made cases."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -199,3 +200,23 @@ def test_if_fewer_than_half_say_unusable_the_others_decide() -> None:
     assert consensus.frame.annotator == "cho"
     assert consensus.annotators == ("ann", "bob", "cho")
     assert consensus.agreement == pytest.approx(1.0)
+
+
+def test_annotators_agree_as_far_as_they_do_in_their_worst_category() -> None:
+    """Masks alone are equal: the annotators differ in what the second one is."""
+
+    def named(annotator: str, *categories: str) -> ReviewedFrame:
+        frame = annotation(annotator, FOUR, ELSEWHERE)
+        named = zip(frame.instances, categories, strict=True)
+        return replace(frame, instances=tuple(replace(one, category=name) for one, name in named))
+
+    rider, same = named("ann", "person", "bicycle"), named("bob", "person", "bicycle")
+    agreed = choose_annotation([rider, same], AGREEMENT)
+    assert agreed is not None
+    assert agreed.agreement == pytest.approx(1.0)
+    other = named("cid", "person", "car")
+    assert choose_annotation([rider, other], AGREEMENT) is None
+    chosen = choose_annotation([other, rider, same], AGREEMENT.model_copy(update={"min_agreement": 0.3}))
+    assert chosen is not None
+    assert chosen.frame.annotator == "bob"
+    assert chosen.agreement == pytest.approx(1 / 3)
