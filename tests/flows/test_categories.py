@@ -47,8 +47,8 @@ def paint(number: int, *, with_cat: bool) -> NDArray[np.uint8]:
     return image
 
 
-def configured(folder: Path) -> RunConfig:
-    """The teacher finds cats in the green channel, the student in the blue one, where none are."""
+def configured(folder: Path, *, teacher_of_cats: int = 1, student_of_cats: int = 2) -> RunConfig:
+    """Cats are in the green channel, 1; a model that looks for them in the blue one, 2, finds none."""
     network = save_onnx(
         folder / "channels.onnx",
         [helper.make_node("Identity", ["image"], ["map"])],
@@ -57,8 +57,8 @@ def configured(folder: Path) -> RunConfig:
     )
     block: dict[str, Any] = {"kind": "onnx", "path": str(network), "input_hw": list(HW)}
     tree = {
-        "teacher": block | {"classes": {0: "person", 1: "cat"}},
-        "student": block | {"classes": {0: "person", 2: "cat"}},
+        "teacher": block | {"classes": {0: "person", teacher_of_cats: "cat"}},
+        "student": block | {"classes": {0: "person", student_of_cats: "cat"}},
         "trust": {"min_moving_fraction": 0.0},
     }
     return validate_config(tree, "test")

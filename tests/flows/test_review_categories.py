@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
+import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from configs.errors import ConfigError
+from db.models.core import InstanceRow
 from db.models.review import ModelScoreRow, ReviewedInstanceRow
-from labeling.review.label_studio.brush_rle import encode_brush
+from flows.generate import generate_dataset
+from labeling.review.label_studio.brush_rle import decode_brush, encode_brush
 from labeling.structures.masks import Mask
 from tasks.execution.context import database_of, open_context
 from tasks.export import ExportOrder, write_dataset
+from tests.flows.test_categories import CAT, HW, PERSON, configured, paint
 from tests.flows.test_review import Desk, desk
 from tests.planted_reviews import PlantedFrame, PlantedRun, box_mask, person_frames, plant_run
 
@@ -108,7 +113,7 @@ def test_a_project_of_people_gets_the_labels_of_a_later_run_and_keeps_its_own(de
     desk.pull()
     assert "bicycle" not in page_labels(desk)
     second = plant_riders(desk, 2, hard_below=0.6)
-    desk.push(second)
+    assert desk.push(second).sent == 2  # no annotator was asked about bicycles in the first frame
     assert {"person 24", "bicycle", "accepted bicycle"} < page_labels(desk)
     assert "New bicycle" in desk.http.get(f"/api/projects/{desk.number}/").json()["expert_instruction"]
     last = second.frames[1]
@@ -117,7 +122,7 @@ def test_a_project_of_people_gets_the_labels_of_a_later_run_and_keeps_its_own(de
     desk.pull()
     # a run of people alone: Label Studio keeps the labels of the others' annotations
     third = plant_run(desk.home, person_frames(4), hard_below=0.7)
-    assert desk.push(third).sent == 2
+    assert desk.push(third).sent == 3  # the first frame with these masks, and two new ones
     assert "bicycle 24" in page_labels(desk)
     frame = third.frames[3]
     one, two = desk.regions(frame)
@@ -146,3 +151,50 @@ def test_a_changed_category_is_stored_with_its_annotation(desk: Desk) -> None:
         ("person", "prediction", 1.0),
         ("person", "prediction-changed", 1.0),
     ]
+
+
+def test_a_cat_that_the_teacher_s_network_missed_is_added_and_exported(desk: Desk, tmp_path: Path) -> None:
+    """A run of the real pipeline, whose rules about people leave cats alone."""
+    (tmp_path / "images").mkdir()
+    for number in range(2):
+        Image.fromarray(paint(number, with_cat=number == 1)).save(tmp_path / "images" / f"p{number}.png")
+    config = configured(tmp_path, teacher_of_cats=2, student_of_cats=1)
+    generate_dataset([str(tmp_path / "images")], config, name="cats", home=desk.home.root)
+    assert desk.push().sent == 1
+    [task] = desk.tasks()
+    frame = int(task["data"]["frame_id"])
+    assert task["data"]["why"] == "Please check: people or objects may be missing"
+    [seen] = task["predictions"][0]["result"]
+    both = decode_brush(seen["value"]["rle"], HW).to_array()
+    assert both[PERSON].all()
+    assert both[CAT].all()
+    [person] = desk.regions(frame)
+    cat = np.zeros(HW, np.bool_)
+    cat[CAT] = True
+    desk.submit(frame, [person, labeled(person, "cat", Mask.from_array(cat))])
+    assert desk.pull().problems == ()
+    write_dataset(open_context(desk.home), str(tmp_path / "coco"), ExportOrder(decisions=("reviewed",)))
+    coco = COCO(str(tmp_path / "coco" / "annotations" / "instances.json"))
+    found = {coco.cats[one["category_id"]]["name"]: coco.annToMask(one) for one in coco.anns.values()}
+    assert found.keys() == {"person", "cat"}
+    assert (found["cat"].astype(bool) == cat).all()
+
+
+def test_where_persons_are_decided_an_object_is_asked_about_and_an_accepted_person_is_locked(
+    desk: Desk,
+) -> None:
+    [frame] = plant_riders(desk, 1).frames
+    with database_of(desk.home).transaction() as session:
+        of_teacher = update(InstanceRow).where(InstanceRow.role == "teacher")
+        session.execute(of_teacher.values(decision="accepted"))
+        session.execute(of_teacher.where(InstanceRow.category == "bicycle").values(decision="review"))
+    desk.push()
+    rider, bike = desk.regions(frame)
+    assert [one["value"]["brushlabels"] for one in (rider, bike)] == [["accepted person"], ["bicycle 2"]]
+    [question] = desk.task(frame)["data"]["questions"]
+    assert question["title"] == "bicycle 2"
+    answer = {"id": "q", "type": "choices", "from_name": "answer-0", "to_name": "image"}
+    answer["value"] = {"choices": ["no person"]}  # type: ignore[assignment]  # of JSON
+    desk.submit(frame, [labeled(rider, "bicycle"), bike, answer])
+    [problem] = desk.pull().problems
+    assert "the mask of person 1 was accepted before the review" in problem

@@ -14,8 +14,10 @@ from labeling.datasets.formats.coco import write_coco
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
 from labeling.storage.home import Home
 from labeling.structures.masks import Mask
-from tasks.execution.context import close_databases, database_of
+from tasks.execution.context import close_databases, database_of, open_context
+from tasks.export import ExportOrder, write_dataset
 from tests.flows.test_review import Desk
+from tests.labeling.review.label_studio.test_page import save_screenshot
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 from tests.studio_browser import annotate
 from tests.studio_server import RunningStudio
@@ -86,6 +88,37 @@ def test_an_answer_in_the_browser_leaves_accepted_persons_byte_by_byte_as_they_w
     people = own_desk.dataset("reviewed")[run.frames[1]].instances
     assert [one.mask.counts for one in people] == [TALL.counts, other.counts]
     assert [one.origin for one in people] == ["prediction", "prediction-changed"]
+
+
+def test_a_category_given_in_the_browser_is_in_the_coco_file(own_desk: Desk, tmp_path: Path) -> None:
+    """The tall person is a bicycle, says the annotator, and another bicycle is painted."""
+    both = ("person", "bicycle")
+    frame = PlantedFrame([TALL, SMALL], size_hw=SIZE, categories=both)
+    run = plant_run(own_desk.home, [frame], hard_below=0.8, categories=both)
+    own_desk.push(run)
+    with annotate(own_desk.studio) as annotator:
+        annotator.open(own_desk.number, own_desk.task(run.frames[0])["id"])
+        annotator.select(0)
+        annotator.press_label("New bicycle")
+        annotator.page.keyboard.press("Escape")
+        annotator.page.keyboard.press("4")  # the key of the same button
+        box = annotator.find_image()
+        scale = box.width / SIZE[1]
+        annotator.draw([(box.x + x * scale, box.y + y * scale) for x, y in ((200.0, 110.0), (240.0, 160.0))])
+        save_screenshot(annotator, "two_categories")
+        annotator.submit()
+    assert own_desk.pull().problems == ()
+    write_dataset(
+        open_context(own_desk.home), str(tmp_path / "coco"), ExportOrder(run=run.id, decisions=("reviewed",))
+    )
+    written = json.loads((tmp_path / "coco" / "annotations" / "instances.json").read_text())
+    names = {one["id"]: one["name"] for one in written["categories"]}
+    found = [
+        (names[one["category_id"]], Mask.from_coco(one["segmentation"])) for one in written["annotations"]
+    ]
+    assert [name for name, _ in found] == ["bicycle", "bicycle", "bicycle"]
+    assert [mask for _, mask in found[:2]] == [TALL, SMALL]
+    assert 100 < found[2][1].area_px < 3000
 
 
 def test_label_studio_shows_images_of_the_home_without_a_copy(own_desk: Desk) -> None:
