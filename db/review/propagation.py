@@ -20,7 +20,7 @@ from db.models.review import (
     ReviewedInstanceRow,
     ReviewRow,
 )
-from db.review.categories import run_categories
+from db.review.categories import run_categories, runs_lacking
 from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
 from labeling.review.propagation_plan import OpenTime, PropagationQuality, ReviewedTime
@@ -81,13 +81,18 @@ def runs_in_review(session: Session, project_id: int) -> list[str]:
 
 
 def reviewed_times(session: Session, run_id: str) -> dict[str, list[ReviewedTime]]:
-    """Return the frames of a run's videos that have a usable consensus, by video; images of folders are left out."""
+    """Return the frames of a run's videos that have a usable consensus, by video.
+
+    Images of folders are left out, and what was reviewed for a run that lacks a category of this one.
+    """
     query = (
         select(FrameRow.id, ConsensusRow.annotation_id, FrameRow.pts_ms, FrameRow.video_id)
         .add_columns(DecisionRow.shot_start_ms)
         .join(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
         .join(DecisionRow, and_(DecisionRow.frame_id == FrameRow.id, DecisionRow.run_id == run_id))
+        .join(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
         .join(VideoRow, VideoRow.id == FrameRow.video_id)
+        .where(AnnotationRow.run_id.not_in(runs_lacking(session, run_id)))
         .where(ConsensusRow.verdict != "unusable", VideoRow.kind == "video", FrameRow.pts_ms.is_not(None))
         .order_by(FrameRow.video_id, FrameRow.pts_ms)
     )

@@ -130,7 +130,10 @@ def explain_to_annotators(reasons: Sequence[Reason]) -> str:
     >>> explain_to_annotators([missed])
     'Please check: two models see different people or outlines'
     """
-    what = "objects" if any(reason.values.get("categories") for reason in reasons) else "people"
+    are_objects = any(
+        reason.values.get("categories") or reason.values.get("are_objects") for reason in reasons
+    )
+    what = "objects" if are_objects else "people"
     explained = [_in_other_words(reason) for reason in reasons if reason.code not in _CAUSES]
     return "Please check: " + (
         "; ".join(dict.fromkeys(explained)) or f"two models see different {what} or outlines"

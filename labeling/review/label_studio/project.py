@@ -70,6 +70,9 @@ _STUDENT_COLOR, _KEYPOINT_COLOR, _LOCKED_COLOR = "#d500f9", "#ffd600", "#9e9e9e"
 NEW_KEYS = "n4567890"
 """Keys of the buttons, by category; Label Studio gives 1 to 3 to the verdicts."""
 
+_ONE_ROW = 3
+"""Buttons that stand in one row beside the verdicts; of more than two rows, the rest is reached by scrolling."""
+
 _KEY = "ctrl+alt+shift+"
 _KEYPOINT_KEY = "alt+shift+"
 """Before a letter: key combinations of hidden labels, which no annotator presses. Without any, Label Studio gives
@@ -87,6 +90,10 @@ _STYLE = """
 .mm-tools .lsf-labels, .mm-tools .lsf-choices, .mm-tools .ant-form-item { margin: 0; }
 .mm-tools .lsf-label_margins { margin-bottom: 0; }
 .mm-note { width: 220px; }
+.mm-new { display: flex; flex-wrap: wrap; max-height: 54px; overflow-y: auto; }
+.mm-keyless { display: contents; }
+.mm-keyless .lsf-label__hotkey { display: none; }
+.mm-page:has(.mm-many) { --mm-around: 300px; }
 .mm-hidden { display: none; }
 .mm-questions { max-height: 190px; overflow-y: auto; }
 .mm-page:has(.mm-question) { --mm-around: 430px; }
@@ -102,6 +109,7 @@ _STYLE = """
   .lsf-editor { width: 100%; }
   .lsf-main-view__annotation { padding: 4px 8px; }
   .mm-page { --mm-around: 176px; gap: 0; }
+  .mm-page:has(.mm-many) { --mm-around: 202px; }
   .mm-why { flex-wrap: nowrap; white-space: nowrap; overflow: hidden; }
   .mm-why h4 { font-size: 13px; }
   .mm-page .lsf-toolbar { zoom: 0.6; top: 0; }
@@ -122,7 +130,7 @@ _PAGE = f"""<View className="mm-page">
 </View>
 <View className="mm-tools">
   <BrushLabels name="{MASKS}" toName="{IMAGE}">
-    {{new}}
+    <View className="{{new_class}}">{{new}}</View>
     <View className="mm-hidden">{{numbered}}{{locked}}</View>{{student}}
   </BrushLabels>
   <Header value="Select a mask (V, or in the list), then paint (B) or erase (E)" size="5" style="margin: 0; font-weight: 400" />
@@ -237,6 +245,7 @@ def label_config(settings: Review, categories: Sequence[str] = (PERSON,)) -> str
     label_meanings(settings, categories)
     return _PAGE.format(
         style=_STYLE,
+        new_class="mm-new" if len(categories) <= _ONE_ROW else "mm-new mm-many",
         new="".join(_new_button(settings, categories, position) for position in range(len(categories))),
         numbered="".join(_numbered_labels(settings, categories)),
         locked="".join(_locked_labels(settings, categories)),
@@ -261,11 +270,13 @@ def _new_button(settings: Review, categories: Sequence[str], position: int) -> s
     hint = f"For a {label} without a mask: click here, then paint"
     if len(categories) > 1:
         hint += f". While a mask is selected: it shows a {label}"
-    key = NEW_KEYS[position] if position < len(NEW_KEYS) else _hidden_key(-1 - position)
-    return (
+    has_key = position < len(NEW_KEYS)
+    key = NEW_KEYS[position] if has_key else _hidden_key(-1 - position)
+    button = (
         f'<Label value={quoteattr(label)} background="{_NEW_COLORS[position % len(_NEW_COLORS)]}" '
         f'html={quoteattr(escape(f"New {label}"))} hotkey="{key}" hint={quoteattr(hint)} />'
     )
+    return button if has_key else f'<View className="mm-keyless">{button}</View>'
 
 
 def _numbered_labels(settings: Review, categories: Sequence[str]) -> Iterator[str]:

@@ -77,6 +77,23 @@ def test_each_category_has_a_button_numbered_labels_and_a_locked_one() -> None:
     assert len({one.get("background") for one in every[:2]}) == 2
 
 
+def test_of_many_categories_all_have_a_button_and_those_without_a_key_show_none() -> None:
+    names = [f"thing {chr(97 + rank)}" for rank in range(12)]
+    page = Xml.fromstring(label_config(Review(), names))  # noqa: S314  # our own
+    keyless = [
+        str(label.get("value"))
+        for view in page.iter("View")
+        if view.get("className") == "mm-keyless"
+        for label in view
+    ]
+    assert keyless == names[8:]
+    every = [str(one.get("hotkey")) for one in page.iter("Label")]
+    assert len(set(every)) == len(every)
+    assert [len(key.removeprefix("ctrl+alt+shift+")) for key in every] == [1] * len(every)
+    assert "mm-many" not in {view.get("className") for view in page.iter("View")}
+    assert "mm-new mm-many" in {view.get("className") for view in page.iter("View")}
+
+
 def test_a_page_without_people_has_neither_their_words_nor_keypoints() -> None:
     config = label_config(Review(show_keypoints=True), ("car",))
     assert "KeyPointLabels" not in config
@@ -243,6 +260,8 @@ def test_an_answer_about_the_outline_counts_beside_another_category() -> None:
 def test_reasons_about_objects_do_not_speak_of_people() -> None:
     overlap = Reason.of("overlap", value=0.1, categories=[["car", 0.1]])
     assert explain_to_annotators([overlap]) == "Please check: two models see different objects or outlines"
+    missed = Reason.of("miss", people=1, masks=0, are_objects=True)
+    assert explain_to_annotators([missed]) == explain_to_annotators([overlap])
     nothing = Reason.of("no_person", are_objects=True)
     assert explain_to_annotators([nothing, overlap]) == "Please check: objects may be missing"
     assert str(nothing) == "the teacher found nothing"
