@@ -180,7 +180,7 @@ class Review(Block):
     project: str = Field("maskmill", min_length=3, max_length=50)
     """Title of the project in Label Studio, which is created if it does not exist."""
     label: str = Field("person", min_length=1)
-    """Label of a region in Label Studio."""
+    """Word for a person in Label Studio; other categories have their own names."""
     audit: int = Field(0, ge=0, le=500)
     """Accepted persons of a run, chosen at random, whose frames are reviewed like the doubtful ones: their share of bad masks is
     an unbiased estimate for all accepted persons. They come on top of `budget`. 0: no audit."""

@@ -9,7 +9,7 @@ from typing import Any
 from more_itertools import batched
 
 from configs.calibration import Calibration
-from configs.categories import categories_of, require_people
+from configs.categories import PERSON, categories_of, require_people
 from configs.errors import ConfigError, SourceError
 from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
@@ -137,8 +137,9 @@ def _reviewed_image(frame: DatasetFrame, folder: Path) -> LabeledImage:
     if frame.store is not None:
         path = folder / frame.file_name
         path.write_bytes(frame.store.get(str(frame.image)))
-    people = tuple(one.mask for one in frame.instances if not one.is_doubtful)
-    left_out = union_masks([one.mask for one in frame.instances if one.is_doubtful], frame.size_hw)
+    persons = [one for one in frame.instances if one.category == PERSON]
+    people = tuple(one.mask for one in persons if not one.is_doubtful)
+    left_out = union_masks([one.mask for one in persons if one.is_doubtful], frame.size_hw)
     moment = None if frame.pts_ms is None else ("", frame.pts_ms)  # frames of one video are not independent
     return LabeledImage(path, frame.size_hw, people, left_out, moment=moment)
 

@@ -25,6 +25,8 @@ class MaskCounts:
     """Persons that the teacher missed."""
     corrected_iou: float | None
     """Mean IoU of masks before and after their correction; None: none was corrected."""
+    other_category: int = 0
+    """Corrected masks that were given another category."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,11 @@ def _count_masks(session: Session, run_id: str) -> MaskCounts:
     sources = after.with_only_columns(func.count(ReviewedInstanceRow.source_id.distinct()))
     added = after.where(ReviewedInstanceRow.source_id.is_(None)).with_only_columns(func.count())
     shown = reviewed.with_only_columns(func.sum(_shown_of(ConsensusRow.frame_id, run_id)))
+    renamed = (
+        after.join(InstanceRow, InstanceRow.id == ReviewedInstanceRow.source_id)
+        .where(InstanceRow.category != ReviewedInstanceRow.category)
+        .with_only_columns(func.count())
+    )
     masks = int(session.scalar(shown) or 0)
     corrected, corrected_iou = found.get("prediction-changed", (0, None))
     return MaskCounts(
@@ -183,6 +190,7 @@ def _count_masks(session: Session, run_id: str) -> MaskCounts:
         removed=masks - (session.scalar(sources) or 0),
         added=session.scalar(added) or 0,
         corrected_iou=corrected_iou,
+        other_category=session.scalar(renamed) or 0,
     )
 
 

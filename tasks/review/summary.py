@@ -20,6 +20,8 @@ def review_rows(summary: ReviewSummary) -> Iterator[tuple[str, str]]:
         yield f"masks of {summary.teacher} reviewed", count(masks.shown)
         yield "unchanged", f"{count(masks.untouched)} ({percent(masks.untouched, masks.shown)})"
         yield "corrected", f"{count(masks.corrected)}{mean}"
+        if masks.other_category:
+            yield "given another category", count(masks.other_category)
         yield "removed", count(masks.removed)
         yield "people added", count(masks.added)
     if scores.frames:

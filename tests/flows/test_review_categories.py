@@ -15,11 +15,14 @@ from sqlalchemy import select, update
 from configs.errors import ConfigError
 from db.models.core import InstanceRow
 from db.models.review import ModelScoreRow, ReviewedInstanceRow
+from db.review.summary import summarize_reviews
+from db.runs.queries import latest_run
 from flows.generate import generate_dataset
 from labeling.review.label_studio.brush_rle import decode_brush, encode_brush
 from labeling.structures.masks import Mask
 from tasks.execution.context import database_of, open_context
 from tasks.export import ExportOrder, write_dataset
+from tasks.review.summary import review_rows
 from tests.flows.test_categories import CAT, HW, PERSON, configured, paint
 from tests.flows.test_review import Desk, desk
 from tests.planted_reviews import PlantedFrame, PlantedRun, box_mask, person_frames, plant_run
@@ -147,6 +150,9 @@ def test_a_changed_category_is_stored_with_its_annotation(desk: Desk) -> None:
     desk.pull()
     with database_of(desk.home).session() as session:
         rows = session.scalars(select(ReviewedInstanceRow).order_by(ReviewedInstanceRow.rank)).all()
+        summary = summarize_reviews(session, latest_run(session))
+    assert (summary.masks.corrected, summary.masks.other_category, summary.masks.removed) == (1, 1, 0)
+    assert ("given another category", "1") in list(review_rows(summary))
     assert [(row.category, row.origin, row.iou) for row in rows] == [
         ("person", "prediction", 1.0),
         ("person", "prediction-changed", 1.0),

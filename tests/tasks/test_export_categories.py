@@ -18,6 +18,7 @@ from db.datasets.queries import find_version, version_categories, version_frames
 from db.frames.dataset import dataset_frames
 from db.models.core import InstanceRow
 from labeling.storage.home import Home
+from tasks import calibrate
 from tasks.datasets.create import create_dataset
 from tasks.datasets.order import DatasetOrder
 from tasks.execution.context import database_of, open_context
@@ -110,6 +111,16 @@ def test_a_dataset_version_has_the_reviewed_category(home: Home) -> None:
         assert version_categories(session, made) == ("person", "bicycle")
         frames = list(version_frames(session, made, home))
     assert [one.category for frame in frames for one in frame.instances] == ["bicycle"]
+
+
+def test_a_calibration_takes_the_people_of_a_review_alone(home: Home, tmp_path: Path) -> None:
+    desk = Desk(home)
+    run = desk.plant("person", "bicycle")
+    desk.push(run)
+    desk.review(run, [(RIDER, "person"), (BIKE, "bicycle")])
+    with database_of(home).session() as session:
+        [frame] = dataset_frames(session, run.id, home, decisions=["reviewed"])
+    assert calibrate._reviewed_image(frame, tmp_path).masks == (RIDER,)
 
 
 def test_the_track_of_a_person_is_not_that_of_what_it_was_made(home: Home) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from configs.categories import PERSON
-from configs.errors import LabelStudioError
+from configs.errors import ConfigError, LabelStudioError
 from configs.models import Review
 from labeling.comparison.iou import iou_within, match_pairs
-from labeling.review.label_studio.project import NUMBERED_LABELS, numbered_label
+from labeling.review.label_studio.project import NUMBERED_LABELS, label_meanings, numbered_label
 from labeling.review.label_studio.questions import NO_PERSON, OTHER, RIGHT
 from labeling.review.label_studio.results import KeypointRegion, MaskRegion, ParsedResult, parse_result
 from labeling.review.label_studio.tasks import instance_id_of, region_id, shown_keypoints
@@ -121,6 +121,10 @@ def read_annotations(  # noqa: PLR0913 - keyword-only options
     settings = settings.model_copy(
         update={key: value for key, value in recorded.items() if value is not None}
     )
+    try:
+        label_meanings(settings, categories)
+    except ConfigError as exc:  # its data was changed
+        raise LabelStudioError(f"task {task.id} cannot be read: {exc}") from exc
     people = {person.id: person for person in proposed if person.mask}
     locked = frozenset(people.keys() & set(task.data.locked))
     shown = _Shown(settings, people, locked, size_hw, users, categories)

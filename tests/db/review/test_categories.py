@@ -16,6 +16,7 @@ from db.review.audit import queue_audit, summarize_audit
 from db.review.categories import project_categories, runs_lacking, smaller_runs
 from db.review.items import proposed_instances, review_items
 from db.review.outbox import confirm_sent, fill_outbox, known_tasks, mark_sending, remember_project
+from db.review.propagation import reviewed_times
 from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
 from labeling.review.records import ReviewedFrame, ReviewedInstance
@@ -103,6 +104,8 @@ def test_a_review_of_people_does_not_count_for_a_run_that_also_has_bicycles(tabl
         assert {row.run_id for row in session.scalars(select(ModelScoreRow))} == {people.id}
         assert (runs_lacking(session, both.id), smaller_runs(session, both.id)) == ([people.id], [people.id])
         assert runs_lacking(session, people.id) == []
+        carried_from = [len(reviewed_times(session, one.id)) for one in (people, both)]
+    assert carried_from == [1, 0]
     assert score_models(open_context(table.home)) == 0
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 import pytest
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.instructions import explain_to_annotators, instructions
 from labeling.review.label_studio.project import COMPARED, NUMBERED_LABELS, label_config
@@ -217,6 +217,14 @@ def test_of_a_run_of_people_another_category_is_a_problem() -> None:
     item = item_of(person(11, RIDER))
     frame = read_back(item, [*shown_results(item), region(FREE, label="bicycle")])
     assert frame.problems == ("region Xy3_abc-90 ignored: its label is bicycle, not person",)
+
+
+@pytest.mark.parametrize("label", ["bicycle", "bicycle 3", "accepted bicycle"])
+def test_a_task_whose_data_was_changed_so_that_labels_mean_two_things_is_an_error_of_that_task(
+    label: str,
+) -> None:
+    with pytest.raises(LabelStudioError, match=r"task 40 cannot be read: .* would mean two things"):
+        read_back(street(), shown_results(street()), Review(label=label), BOTH)
 
 
 def doubtful() -> ReviewItem:
