@@ -38,5 +38,8 @@ def smaller_runs(session: Session, run_id: str) -> list[str]:
 
 
 def _categories_of_runs(session: Session) -> list[tuple[str, set[str]]]:
-    rows = session.execute(select(RunRow.id, RunRow.config)).tuples()
-    return [(key, set(stored_categories(config))) for key, config in rows]
+    classes = RunRow.config["teacher"][
+        "classes"
+    ]  # the whole config of each run would be read for each part of an export
+    rows = session.execute(select(RunRow.id, classes)).tuples()
+    return [(key, set(order_categories((found or {}).values()))) for key, found in rows]

@@ -120,7 +120,7 @@ def test_a_calibration_takes_the_people_of_a_review_alone(home: Home, tmp_path: 
     desk.review(run, [(RIDER, "person"), (BIKE, "bicycle")])
     with database_of(home).session() as session:
         [frame] = dataset_frames(session, run.id, home, decisions=["reviewed"])
-    assert calibrate._reviewed_image(frame, tmp_path).masks == (RIDER,)
+    assert calibrate._reviewed_image(frame, tmp_path).people == (RIDER,)
 
 
 def test_the_track_of_a_person_is_not_that_of_what_it_was_made(home: Home) -> None:
