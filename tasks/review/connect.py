@@ -85,15 +85,21 @@ class Page:
 
 
 def _update_page(server: LabelStudioClient, label_studio_id: int, page: Page) -> None:
-    """Set the label config. The control of keypoints stays where annotations have some: Label Studio insists on it."""
-    settings = page.settings
-    try:
-        server.update_label_config(label_studio_id, label_config(settings, page.categories))
-    except LabelStudioRefused as exc:
-        if settings.show_keypoints or exc.status != HTTPStatus.BAD_REQUEST:
-            raise
-        with_keypoints = settings.model_copy(update={"show_keypoints": True})
-        server.update_label_config(label_studio_id, label_config(with_keypoints, page.categories))
+    """Set the label config. Controls of keypoints and answers stay where annotations have some: Label Studio insists on it."""
+    with_keypoints = page.settings.model_copy(update={"show_keypoints": True})
+    ways = [
+        label_config(settings, page.categories, keep_answers=keep)
+        for settings in dict.fromkeys((page.settings, with_keypoints))
+        for keep in (False, True)
+    ]
+    for position, way in enumerate(ways, start=1):
+        try:
+            server.update_label_config(label_studio_id, way)
+        except LabelStudioRefused as exc:
+            if position == len(ways) or exc.status != HTTPStatus.BAD_REQUEST:
+                raise
+        else:
+            return
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,13 +91,14 @@ def test_an_answer_in_the_browser_leaves_accepted_persons_byte_by_byte_as_they_w
 
 
 def test_a_category_given_in_the_browser_is_in_the_coco_file(own_desk: Desk, tmp_path: Path) -> None:
-    """The tall person is a bicycle, says the annotator, and another bicycle is painted."""
+    """The tall person is a bicycle, says the annotator, and another bicycle is painted. The project has an answer."""
     both = ("person", "bicycle")
+    easy = PlantedFrame([TALL], size_hw=SIZE, decision="easy")
     frame = PlantedFrame([TALL, SMALL], size_hw=SIZE, categories=both)
-    run = plant_run(own_desk.home, [frame], hard_below=0.8, categories=both)
+    run = plant_run(own_desk.home, [easy, easy, frame], hard_below=0.8, categories=both)
     own_desk.push(run)
     with annotate(own_desk.studio) as annotator:
-        annotator.open(own_desk.number, own_desk.task(run.frames[0])["id"])
+        annotator.open(own_desk.number, own_desk.task(run.frames[2])["id"])
         annotator.select(0)
         annotator.press_label("New bicycle")
         annotator.page.keyboard.press("Escape")

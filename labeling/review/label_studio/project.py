@@ -13,6 +13,8 @@ from labeling.structures.instances import COCO_KEYPOINTS
 
 IMAGE, MASKS, KEYPOINTS, VERDICT, NOTE = "image", "masks", "keypoints", "verdict", "note"
 """Names of the page's controls: `to_name` and `from_name` of every result."""
+RIGHT, OTHER, WRONG, NO_PERSON = ANSWERS = ("right", "other outline", "wrong outline", "no person")
+"""Answers to a question: the proposed mask is right, the other model's is, none is, or it shows no person."""
 ANSWER = "answer-"
 """Before the position of a question in `QUESTIONS`: name of its control."""
 QUESTIONS = "questions"
@@ -144,10 +146,23 @@ _PAGE = f"""<View className="mm-page">
     <Header value="${QUESTIONS}[{{{{idx}}}}].title" size="5" style="margin: 0" />
     <Choices name="{ANSWER}{{{{idx}}}}" toName="{IMAGE}" choice="single" showInline="true" Value="${QUESTIONS}[{{{{idx}}}}].answers" />
   </View>
-</Repeater></View>
+</Repeater>{{answered}}</View>
 <Image name="{IMAGE}" value="${IMAGE}" zoom="true" zoomControl="true" brightnessControl="true"
   contrastControl="true" rotateControl="false" maxHeight="calc(100vh - var(--mm-around))" />{{keypoints}}
 </View>"""
+
+_ANSWERED = (
+    '<Repeater on="$never" indexFlag="{never}">'
+    + "".join(
+        f'<Choices name="{ANSWER}{position}" toName="{IMAGE}">'
+        + "".join(f'<Choice value="{answer}" />' for answer in ANSWERS)
+        + "</Choices>"
+        for position in range(100)
+    )
+    + "</Repeater>"
+)
+"""Controls that the page never shows. Label Studio does not find those of a repeater when it compares a new label config
+with the answers that it has."""
 
 _STUDENT = f"""
     <View className="mm-hidden">
@@ -234,8 +249,12 @@ def _meanings(settings: Review, category: str) -> Iterator[tuple[str, LabelMeani
         yield numbered_label(settings, position, category), LabelMeaning(category, position + 1)
 
 
-def label_config(settings: Review, categories: Sequence[str] = (PERSON,)) -> str:
+def label_config(
+    settings: Review, categories: Sequence[str] = (PERSON,), *, keep_answers: bool = False
+) -> str:
     """Return the page for masks of these categories as Label Studio's XML; equal arguments give the same text.
+
+    `keep_answers`: name the controls of questions one by one, so that Label Studio lets a project with answers have it.
 
     Raises:
         ConfigError: a label is not valid in Label Studio, or has two meanings.
@@ -253,6 +272,7 @@ def label_config(settings: Review, categories: Sequence[str] = (PERSON,)) -> str
         verdicts="".join(
             f"<Choice value={quoteattr(value)} hint={quoteattr(hint)} />" for value, hint in VERDICTS
         ),
+        answered=_ANSWERED if keep_answers else "",
         keypoints=_KEYPOINT_LABELS if settings.show_keypoints and PERSON in categories else "",
     )
 

@@ -14,15 +14,20 @@ import numpy as np
 
 from configs.models import Review
 from labeling.comparison.student_beside import seen_around
-from labeling.review.label_studio.project import PERSON_COLORS, category_label, numbered_label
+from labeling.review.label_studio.project import (
+    NO_PERSON,
+    OTHER,
+    PERSON_COLORS,
+    RIGHT,
+    WRONG,
+    category_label,
+    numbered_label,
+)
 from labeling.review.records import ProposedInstance
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask, iou_matrix, union_masks
 from labeling.visualization.contact_sheet import encode_jpeg
 from labeling.visualization.frames import draw_contours
-
-RIGHT, OTHER, WRONG, NO_PERSON = "right", "other outline", "wrong outline", "no person"
-"""Answers: the proposed mask is right, the other model's is, none is, or it shows no person."""
 
 MIN_OTHER_IOU, MAX_OTHER_IOU = 0.3, 0.95
 """The other model's mask is shown if its IoU with the proposed one lies between: below it is another thing, above the same."""

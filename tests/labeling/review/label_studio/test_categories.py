@@ -94,6 +94,14 @@ def test_of_many_categories_all_have_a_button_and_those_without_a_key_show_none(
     assert "mm-new mm-many" in {view.get("className") for view in page.iter("View")}
 
 
+def test_the_controls_of_answers_that_label_studio_has_can_be_kept() -> None:
+    page = Xml.fromstring(label_config(Review(), BOTH, keep_answers=True))  # noqa: S314  # our own
+    hidden = [one for one in page.iter("Repeater") if one.get("on") == "$never"]
+    [kept] = [one for one in hidden[0].iter("Choices") if one.get("name") == "answer-7"]
+    assert [one.get("value") for one in kept] == ["right", OTHER, WRONG, "no person"]
+    assert "answer-7" not in label_config(Review(), BOTH)
+
+
 def test_a_page_without_people_has_neither_their_words_nor_keypoints() -> None:
     config = label_config(Review(show_keypoints=True), ("car",))
     assert "KeyPointLabels" not in config
