@@ -21,7 +21,7 @@ from labeling.storage.home import Home
 from tasks.execution.context import database_of
 from tasks.execution.workers import begin_worker
 
-MIN_INSTANCES = 80_000
+MIN_INSTANCES = 100_000
 """Below, the start of another process (half a second) is not worth it."""
 MOST_PROCESSES = 1
 """Besides this one: two together stay below 300 MB, and each further one would take 100 MB more."""
