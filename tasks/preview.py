@@ -33,6 +33,7 @@ class PreviewedSource:
     """Frames that would be sampled; None: known only after a download or while unpacking."""
     note: str = ""
     """What happens first, or why the source fails."""
+    has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +61,24 @@ def preview_run(specs: Sequence[str], config: RunConfig, home: Home) -> Preview:
 
 def _preview(item: SourceItem | FailedSource, config: RunConfig) -> PreviewedSource:
     if isinstance(item, FailedSource):
-        return PreviewedSource(item.spec, None, None, f"{item.error.code}: {item.error}")
+        return _failed(item.spec, item.error)
     try:
         if item.kind == "file":
             return _preview_video(item.spec, config)
         if item.kind == "image_folder":
             return PreviewedSource(item.spec, None, len(list_images(item.spec)))
     except SourceError as error:
-        return PreviewedSource(item.spec, None, None, f"{error.code}: {error}")
+        return _failed(item.spec, error)
     if item.kind == "camera":
         seconds = config.ingest.record_s
         return PreviewedSource(item.spec, seconds, _sampled(seconds, 25, config), "would be recorded")
     return PreviewedSource(
         item.spec, None, None, "would be downloaded" if item.kind == "url" else "would be unpacked"
     )
+
+
+def _failed(spec: str, error: SourceError) -> PreviewedSource:
+    return PreviewedSource(spec, None, None, f"{error.code}: {error}", has_failed=True)
 
 
 def _preview_video(spec: str, config: RunConfig) -> PreviewedSource:

@@ -151,6 +151,9 @@ def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool
         )
 
     emit(preview, show, as_json=as_json)
+    failed = sum(one.has_failed for one in preview.sources)
+    if failed:
+        raise typer.Exit(Exit.NOTHING_READ if failed == len(preview.sources) else Exit.SOURCES_FAILED)
 
 
 @app.command()

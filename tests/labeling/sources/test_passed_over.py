@@ -7,11 +7,12 @@ import av
 import pytest
 from PIL import Image
 
-from configs.errors import NotAVideo, UnsupportedVideo
+from configs.errors import NotAVideo, SourceNotFound, UnsupportedVideo
 from configs.models import Ingest
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, why_passed_over
+from labeling.sources.folders import LINK_OUT
 from labeling.sources.lists import NO_SPEC, read_list
 from labeling.sources.passed_over import PassedOver, PassedOverCounter
 from labeling.sources.source import SourceItem
@@ -146,3 +147,46 @@ def test_digits_of_other_kinds_are_letters_in_the_order_of_names() -> None:
 def test_a_reason_says_what_to_do() -> None:
     for name in ("a.heic", "a.zip", "a.txt", "a.xyz", "a"):
         assert ":" in why_passed_over(name)
+
+
+def test_links_out_of_a_folder_are_followed_and_counted(tmp_path: Path) -> None:
+    fill(tmp_path / "outside", "b.mp4")
+    fill(tmp_path / "clips", "a.mp4")
+    (tmp_path / "clips" / "file.mp4").symlink_to(tmp_path / "outside" / "b.mp4")
+    (tmp_path / "clips" / "inside.mp4").symlink_to(tmp_path / "clips" / "a.mp4")
+    (tmp_path / "clips" / "folder").symlink_to(tmp_path / "outside")
+    found, passed_over = search(tmp_path / "clips")
+    assert {Path(spec).name for spec in found} == {"a.mp4", "b.mp4", "file.mp4", "inside.mp4"}
+    assert [(one.reason, one.count) for one in passed_over] == [(LINK_OUT, 2)]
+
+
+@pytest.mark.parametrize("suffix", [".m3u", ".m3u8"])
+def test_a_playlist_of_files_is_a_list(tmp_path: Path, suffix: str) -> None:
+    fill(tmp_path, "a.mp4", "b.mp4")
+    playlist = tmp_path / f"mine{suffix}"
+    playlist.write_text("#EXTM3U\n#EXTINF:8,first\na.mp4\n#EXTINF:9,second\nb.mp4\n")
+    assert search(tmp_path, str(playlist))[0] == ["a.mp4", "b.mp4"]
+    assert "name them to have their sources read" in search(tmp_path)[1][0].reason
+
+
+def test_the_playlist_of_a_stream_is_no_list(tmp_path: Path) -> None:
+    playlist = tmp_path / "stream.m3u8"
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n0.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(UnsupportedVideo, match="playlist of one stream"):
+        list(read_list(playlist))
+
+
+def test_a_workbook_named_as_a_table_says_what_it_is(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "videos.csv", "w") as workbook:
+        workbook.writestr("xl/workbook.xml", "<workbook/>")
+    with pytest.raises(NotAVideo, match="an Excel workbook"):
+        list(read_list(tmp_path / "videos.csv"))
+
+
+def test_a_table_without_a_header_shows_its_first_line(tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_text("\n/videos/a.mp4\n/videos/b.mp4\n")
+    with pytest.raises(UnsupportedVideo, match=r"line 2 should name the columns.*is '/videos/a\.mp4'"):
+        list(read_list(tmp_path / "videos.csv"))
+    (tmp_path / "videos.csv").write_text("")
+    with pytest.raises(SourceNotFound, match="the list is empty"):
+        list(read_list(tmp_path / "videos.csv"))
