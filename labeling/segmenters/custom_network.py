@@ -1,8 +1,10 @@
 """The user's own network, in ONNX, TorchScript or LiteRT: one image in, a map per category out."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from configs.errors import ConfigError, ModelOutputWrong
 from configs.segmenters import CustomNetworkBlock
 from labeling.segmenters.network_files import (
     OpenNetwork,
+    channels_of,
     check_model_hash,
     input_hw_of,
     open_network,
@@ -34,6 +37,8 @@ _LEAST_KEPT = 0.7
 _WIDE_RANGE = 32.0
 """A quantized input that holds numbers so far apart takes pixels from 0 to 255, not from 0 to 1."""
 _RGB = 3
+_ALPHA = ("pha", "alpha", "matte", "mask")
+"""Words in the names of outputs that are alpha mattes, the surest first."""
 _LARGEST_SHARE = 2.0
 """Mean and std beyond are in levels of 255, not in shares of them."""
 
@@ -70,9 +75,10 @@ class CustomNetworkSegmenter(StatelessSegmenter):
         require_network_file(block)
         self._sha256 = check_model_hash(block.kind, block.path, block.sha256 or "")
         self._network = open_network(block.kind, block.path, device=device)
-        self._block = block = complete_block(block, self._network)
+        block = complete_block(block, self._network)
         _check_input(block, self._network)
         _check_levels(block, self._network)
+        self._block = self._with_output(block)
         self._levels = Levels()
         self.report = self._try_sample()
 
@@ -111,12 +117,21 @@ class CustomNetworkSegmenter(StatelessSegmenter):
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.generic]:
         block, outputs = self._block, self._network.run(batch)
-        if block.output_index >= len(outputs):
+        if block.known_output_index >= len(outputs):
             raise ModelOutputWrong(
                 f"{block.path.name}: output_index is {block.output_index}, but the model has {len(outputs)} "
                 "outputs, counted from 0: correct it"
             )
-        return outputs[block.output_index]
+        return outputs[block.known_output_index]
+
+    def _with_output(self, block: CustomNetworkBlock) -> CustomNetworkBlock:
+        """Return the block with the output that shows people, where it names none."""
+        if block.output_index is not None:
+            return block
+        outputs = self._network.run(prepare_input(sample_image(block.known_input_hw), block))
+        names = self._network.output_names
+        index = choose_output(names, [output.shape for output in outputs], block)
+        return block.model_copy(update={"output_index": index})
 
     def _try_sample(self) -> NetworkReport:
         """Run the network on a sample image, and decide what the levels of its output mean."""
@@ -142,8 +157,11 @@ def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNet
     found: dict[str, object] = {}
     if block.layout is None:
         shape = network.input_shape or ()
-        is_last = len(shape) > _RGB and shape[-1] == _RGB and shape[1] != _RGB
+        channels = channels_of(network.input_shape)
+        is_last = channels is not None and shape[-1] == channels and shape[1] != channels
         found["layout"] = "nhwc" if is_last else "nchw"
+    if channels_of(network.input_shape) == 1:
+        found["channels"] = "gray"
     if block.input_hw is None:
         found["input_hw"] = input_hw_of(network.input_shape)
     if block.scale is None:
@@ -151,6 +169,28 @@ def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNet
         in_levels = max(map(abs, (*block.mean, *block.std))) > _LARGEST_SHARE
         found["scale"] = 1.0 if in_levels or (is_plain and _takes_pixels(network)) else 1 / _BYTE
     return block.model_copy(update=found)
+
+
+def choose_output(names: Sequence[str], shapes: Sequence[tuple[int, ...]], block: CustomNetworkBlock) -> int:
+    """Return the position of the output that shows people: by its name, or else the first one that is no image.
+
+    >>> block = CustomNetworkBlock(kind="onnx", path="m.onnx")
+    >>> choose_output(("fgr", "pha"), [(1, 3, 8, 8), (1, 1, 8, 8)], block)
+    1
+    >>> choose_output((), [(1, 3, 8, 8), (1, 1, 8, 8)], block), choose_output(("a", "b"), [(1, 8, 8), (1, 1, 8, 8)], block)
+    (1, 0)
+    """
+    if len(shapes) == 1:
+        return 0
+    words = [set(re.split(r"[^a-z]+", name.lower())) for name in names]
+    for word in _ALPHA:
+        for position, own in enumerate(words):
+            if word in own:
+                return position
+    is_one_map = not block.classes and not block.person_class and block.output != "class_map"
+    if is_one_map and len(shapes[0]) == _RGB + 1 and _RGB in shapes[0]:
+        return next((n for n, shape in enumerate(shapes) if len(shape) > _RGB and shape.count(1) > 1), 0)
+    return 0
 
 
 def _takes_pixels(network: OpenNetwork) -> bool:
@@ -162,11 +202,13 @@ def _takes_pixels(network: OpenNetwork) -> bool:
 
 
 def prepare_input(rgb: RgbImage, block: CustomNetworkBlock) -> NDArray[np.float32]:
-    """Return 1x3xHxW or 1xHxWx3: resized, channels in order, (pixel x scale - mean) / std."""
-    pixels = resize_image(rgb, block.known_input_hw)
+    """Return 1xCxHxW or 1xHxWxC: resized, channels in order, (pixel x scale - mean) / std."""
+    pixels: NDArray[Any] = resize_image(rgb, block.known_input_hw)
+    mean, std = np.array(block.mean, dtype=np.float32), np.array(block.std, dtype=np.float32)
     if block.channels == "bgr":
         pixels = pixels[:, :, ::-1]
-    mean, std = np.array(block.mean, dtype=np.float32), np.array(block.std, dtype=np.float32)
+    elif block.channels == "gray":
+        pixels, mean, std = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None], mean[:1], std[:1]
     scale = 1 / _BYTE if block.scale is None else block.scale
     values = (pixels * np.float32(scale) - mean) / std
     if block.layout != "nhwc":
@@ -198,7 +240,8 @@ def _check_input(block: CustomNetworkBlock, network: OpenNetwork) -> None:
     if network.input_shape is None:
         return
     height, width = block.known_input_hw
-    declared = (1, 3, height, width) if block.layout == "nchw" else (1, height, width, 3)
+    channels = 1 if block.channels == "gray" else _RGB
+    declared = (1, channels, height, width) if block.layout == "nchw" else (1, height, width, channels)
     actual = network.input_shape
     fits = len(actual) == len(declared) and all(
         side is None or side == expected for side, expected in zip(actual, declared, strict=True)

@@ -34,16 +34,16 @@ def has_mask(record: Mapping[str, Any]) -> bool:
 def read_segmentation(
     segmentation: Any, size_hw: tuple[int, int], origin: str, notes: ReaderNotes | None = None
 ) -> Mask:
-    """Return the mask of an RLE or of polygons.
+    """Return the mask of an RLE or of polygons. An RLE without `size` has that of the image, which its counts must fill.
 
     Raises:
         ModelOutputWrong: there is none, or it cannot be read.
     """
     try:
         if isinstance(segmentation, Mapping):
-            height, width = segmentation["size"]
+            height, width = segmentation.get("size") or size_hw
             check_size((int(height), int(width)), size_hw, origin)
-            return Mask.from_coco(dict(segmentation))
+            return Mask.from_coco({**segmentation, "size": [height, width]})
         if isinstance(segmentation, list):
             return _fill_polygons(read_polygons(segmentation, origin, notes), size_hw)
     except (KeyError, TypeError, ValueError, OverflowError) as exc:

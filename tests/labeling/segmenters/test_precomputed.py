@@ -285,3 +285,13 @@ def test_what_the_masks_were_taken_for_is_described(tmp_path: Path) -> None:
     assert opened(tmp_path).describe() == "cat.png is read as one mask with soft edges, above 127"
     path = write_json(tmp_path / "instances.json", annotations())
     assert opened(path).describe() == "2 records of 2 images, people are category 5"
+
+
+def test_a_folder_of_inverted_masks_is_refused(tmp_path: Path) -> None:
+    labels = np.full(SIZE_HW, 255, np.uint8)
+    labels[2:5, 3:5] = 0
+    cv2.imwrite(str(tmp_path / "cat.png"), labels)
+    with pytest.raises(ConfigError, match=r"masks_folder.*look inverted"):
+        opened(tmp_path)
+    write_labels(tmp_path / "dog.png", 0, 1)
+    assert rows_found(opened(tmp_path), frame("dog.jpg")) == [[1]]
