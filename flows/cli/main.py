@@ -40,6 +40,7 @@ from flows.cli.console import (
 )
 from flows.cli.next_steps import next_after_run, print_next
 from flows.cli.summary import print_near_identical, print_summary
+from flows.cli.times import TimeOption
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -188,7 +189,7 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
 @app.command()
 def demo(
     home: HomeOption = Path("maskmill-demo"),
-    seconds: Annotated[float, typer.Option(help="Length of the rendered scene.", min=4, max=600)] = 20.0,
+    seconds: Annotated[float, TimeOption("Length of the rendered scene.", low=4, high=600)] = 20.0,
     as_json: JsonOption = False,
 ) -> None:
     """Render a scene, run the `offline` preset on it, write a COCO dataset and a report."""
