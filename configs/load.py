@@ -205,6 +205,7 @@ def load_ground_truth(file_or_tree: Path | Mapping[str, Any]) -> dict[str, Groun
     return sets
 
 
+_PERCENT = re.compile(r"\s*\d+(\.\d+)?\s*%\s*")
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 
 
@@ -239,6 +240,9 @@ def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
         text = (
             f"{problem['input']!r} has a comma: write {str(problem['input']).replace(',', '.')}, with a point"
         )
+    elif _PERCENT.fullmatch(str(problem["input"])):
+        share = float(str(problem["input"]).strip(" %")) / 100
+        text = f"{problem['input']!r} is no number: write {share:g} for a share"
     else:
         is_shown = problem["type"] != "secret_in_url" and not isinstance(problem["input"], dict)
         text = problem["msg"] + (f" (is {problem['input']!r})" if is_shown else "")

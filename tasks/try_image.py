@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import cv2
 
-from configs.errors import NoSuchPart
+from configs.errors import ConfigError, NoSuchPart
 from configs.models import RunConfig
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.shared import check_output
-from labeling.sources.file_types import is_video_name
+from labeling.sources.file_types import is_image_name, is_video_name
 from labeling.structures.frames import Clip, Frame, ImageFile, RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import union_masks
@@ -92,6 +92,8 @@ def try_segmenter(
 
 
 def _read_frame(path: Path, at_s: float | None) -> tuple[Clip, Frame]:
+    if at_s is not None and is_image_name(path.name):
+        raise ConfigError(f"--at is for videos, and {path} is an image: leave it out")
     if not (is_video_name(path.name) or at_s is not None):
         image = Frame("try", None, read_image(path), name=path.name, index=0)
         return Clip("try", images=(ImageFile(0, path),)), image

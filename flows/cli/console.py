@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from configs.environment import HOME
-from configs.errors import ConfigError, ExportError, MaskmillError, ModelError, SourceNotFound
+from configs.errors import ConfigError, ExportError, MaskmillError, ModelError, SourceError
 
 if TYPE_CHECKING:
     from db.runs.queries import Failure
@@ -147,7 +147,7 @@ def _disk_full(error: Exception) -> MaskmillError | None:
 
 
 def _exit_code(error: MaskmillError) -> Exit:
-    if isinstance(error, SourceNotFound):
+    if isinstance(error, SourceError):
         return Exit.NOTHING_READ
     return Exit.WRONG_USE if isinstance(error, ConfigError | ModelError | ExportError) else Exit.STOPPED
 

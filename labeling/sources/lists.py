@@ -15,7 +15,7 @@ SPEC_COLUMNS = ("url", "path", "source")
 TABLE_SUFFIXES = (".csv", ".tsv")
 PLAYLIST_SUFFIXES = (".m3u", ".m3u8")
 LICENSE_COLUMNS = ("license", "licence")
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """Excel's first line, which names the delimiter."""
 NO_SPEC = f"rows without a value in {', '.join(SPEC_COLUMNS)}"
@@ -24,7 +24,13 @@ _HLS = "#EXT-X-"
 """Begins the lines of a playlist whose entries are pieces of one stream."""
 _SHOWN = 60
 """Characters of a wrong line that a message shows."""
-_ZIP = b"PK\x03\x04"
+_OTHER_FILES = {
+    b"PK\x03\x04": "an Excel workbook or another ZIP file",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "compressed with gzip",
+}
+"""What files that begin so are, whatever their names say."""
+_QUOTES = "\"'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ def read_list(path: Path, passed_over: PassedOverCounter | None = None) -> Itera
     playlist of a stream, and NotAVideo for content that is neither UTF-8 nor, as Excel's "Unicode text" is, UTF-16
     with its mark.
     """
-    _refuse_workbook(path)
+    _refuse_other_files(path)
     is_table = path.suffix.lower() in TABLE_SUFFIXES
     counter = passed_over or PassedOverCounter()
     is_empty = True
@@ -62,12 +68,12 @@ def read_list(path: Path, passed_over: PassedOverCounter | None = None) -> Itera
         raise SourceNotFound(f"{path}: the list is empty; write a path or a URL on each line")
 
 
-def _refuse_workbook(path: Path) -> None:
+def _refuse_other_files(path: Path) -> None:
     with path.open("rb") as file:
-        if file.read(len(_ZIP)) == _ZIP:
-            raise NotAVideo(
-                f"{path}: an Excel workbook or another ZIP file, whatever its name says: save the table as CSV"
-            )
+        begin = file.read(max(map(len, _OTHER_FILES)))
+    for magic, kind in _OTHER_FILES.items():
+        if begin.startswith(magic):
+            raise NotAVideo(f"{path}: {kind}, whatever its name says: save the list as text or CSV")
 
 
 def _encoding_of(path: Path) -> str:
@@ -86,7 +92,8 @@ def _read_lines(file: TextIO, path: Path) -> Iterator[ListRow]:
                 "for example with ffmpeg -c copy"
             )
         if spec and not spec.startswith(_COMMENT):
-            yield ListRow(spec, number)
+            is_quoted = len(spec) > 1 and spec[0] == spec[-1] and spec[0] in _QUOTES
+            yield ListRow(spec[1:-1] if is_quoted else spec, number)
 
 
 def _read_table(file: TextIO, path: Path, passed_over: PassedOverCounter) -> Iterator[ListRow]:
@@ -101,7 +108,7 @@ def _read_table(file: TextIO, path: Path, passed_over: PassedOverCounter) -> Ite
         return
     if not columns:
         raise UnsupportedVideo(
-            f"{path}: line {first_line} should name the columns, separated by a comma, semicolon or tab, and is "
+            f"{path}: line {first_line} should name the columns, separated by a comma, semicolon, tab or |, and is "
             f"{header_line.strip()[:_SHOWN]!r}; name one of them {', '.join(SPEC_COLUMNS)}"
         )
     table = csv.reader(file, delimiter=delimiter)

@@ -77,7 +77,8 @@ def read_image(path: Path, levels: Levels | None = None) -> RgbImage:
         UnsupportedVideo: the image is smaller than 16 pixels on a side.
     """
     if not path.is_file():
-        raise SourceNotFound(f"{path} is not a file: check the name")
+        advice = "a folder: name an image in it" if path.is_dir() else "not a file: check the name"
+        raise SourceNotFound(f"{path} is {advice}")
     try:
         with open_image(path) as image:
             deep = _deep_colors(path, image)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from configs.errors import ModelOutputWrong, NoSuchPart
+from configs.errors import ConfigError, ModelOutputWrong, NoSuchPart, SourceNotFound
 from configs.load import validate_config
 from configs.models import RunConfig
 from flows.cli.main import app
@@ -103,3 +103,10 @@ def test_a_frame_of_a_video_is_tried(tmp_path: Path) -> None:
     assert (try_segmenter(config, video, role="student", at_s=0.25).rgb == frames[3].to_rgb()).all()
     with pytest.raises(NoSuchPart, match=r"is 2\.00 s long.*no frame at 5 s"):
         try_segmenter(config, video, role="student", at_s=5)
+    write_scene(tmp_path, 0)
+    with pytest.raises(ConfigError, match="--at is for videos"):
+        try_segmenter(config, tmp_path / "images" / "p0.jpg", role="student", at_s=5)
+    with pytest.raises(SourceNotFound, match="is a folder: name an image in it"):
+        try_segmenter(config, tmp_path / "images", role="student")
+    broken = CliRunner().invoke(app, ["try", "lite", str(tmp_path / "images" / "no.txt")])
+    assert broken.exit_code == 4, "as for a run that could read nothing"

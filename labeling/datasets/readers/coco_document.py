@@ -6,7 +6,8 @@ from typing import Any
 
 from configs.errors import ModelOutputWrong
 
-_GZIP = b"\x1f\x8b"
+_PACKED = {b"\x1f\x8b": "compressed with gzip", b"PK\x03\x04": "a ZIP archive"}
+"""What files that begin so are."""
 _SHOWN = 5
 
 
@@ -16,8 +17,9 @@ def parse_document(content: bytes, *, origin: str) -> Any:
     Raises:
         ModelOutputWrong: it is compressed, or no JSON; the message names `origin`.
     """
-    if content.startswith(_GZIP):
-        raise ModelOutputWrong(f"{origin} is compressed with gzip: unpack it first, for example with gunzip")
+    for begin, kind in _PACKED.items():
+        if content.startswith(begin):
+            raise ModelOutputWrong(f"{origin} is {kind}: unpack it first")
     if not content.strip():
         raise ModelOutputWrong(f"{origin} is empty: export it again as COCO")
     try:

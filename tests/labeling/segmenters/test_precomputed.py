@@ -295,3 +295,10 @@ def test_a_folder_of_inverted_masks_is_refused(tmp_path: Path) -> None:
         opened(tmp_path)
     write_labels(tmp_path / "dog.png", 0, 1)
     assert rows_found(opened(tmp_path), frame("dog.jpg")) == [[1]]
+
+
+def test_a_file_whose_rles_have_half_a_size_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    record = {"image_id": "cat", "category_id": 1, "segmentation": {"size": [6], "counts": [0, 48]}}
+    (tmp_path / "results.json").write_text(json.dumps([record]))
+    with pytest.raises(ConfigError, match=r"the size of an RLE is \[height, width\], got \[6\]"):
+        opened(tmp_path / "results.json")

@@ -1,5 +1,6 @@
 """What folders, patterns, lists and archives hold beside sources is counted; system folders are left alone."""
 
+import gzip
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -15,7 +16,7 @@ from labeling.sources.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_
 from labeling.sources.folders import LINK_OUT
 from labeling.sources.lists import NO_SPEC, read_list
 from labeling.sources.passed_over import PassedOver, PassedOverCounter
-from labeling.sources.source import SourceItem
+from labeling.sources.source import FailedSource, SourceItem
 from labeling.structures.images import IMAGE_FORMATS
 from labeling.video.containers import FORMATS
 from tests.fakes.videos import encode_numbers
@@ -176,11 +177,40 @@ def test_the_playlist_of_a_stream_is_no_list(tmp_path: Path) -> None:
         list(read_list(playlist))
 
 
-def test_a_workbook_named_as_a_table_says_what_it_is(tmp_path: Path) -> None:
-    with ZipFile(tmp_path / "videos.csv", "w") as workbook:
-        workbook.writestr("xl/workbook.xml", "<workbook/>")
-    with pytest.raises(NotAVideo, match="an Excel workbook"):
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04xl/workbook.xml", "an Excel workbook or"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
+        (gzip.compress(b"path\na.mp4\n"), "compressed with gzip"),
+    ],
+)
+def test_another_file_named_as_a_list_says_what_it_is(content: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_bytes(content)
+    with pytest.raises(NotAVideo, match=kind):
         list(read_list(tmp_path / "videos.csv"))
+
+
+def test_lists_of_other_kinds_are_refused_with_those_that_are_read(tmp_path: Path) -> None:
+    for name in ("a.pls", "a.json", "a.xlsx"):
+        fill(tmp_path, name)
+        (failed,) = expand_sources([str(tmp_path / name)])
+        assert "write the sources into a .txt file" in str(
+            failed.error if isinstance(failed, FailedSource) else ""
+        )
+
+
+def test_lines_may_be_quoted_and_cells_separated_by_bars(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\"my video.mp4\"\n'b.mp4'\nit's.mp4\n")
+    assert [row.spec for row in read_list(tmp_path / "a.txt")] == ["my video.mp4", "b.mp4", "it's.mp4"]
+    (tmp_path / "a.csv").write_text("id|path\n1|a.mp4\n")
+    assert [row.spec for row in read_list(tmp_path / "a.csv")] == ["a.mp4"]
+
+
+def test_a_file_url_says_the_path_to_write(tmp_path: Path) -> None:
+    (failed,) = expand_sources(["file:///videos/my%20video.mp4"])
+    assert isinstance(failed, FailedSource)
+    assert str(failed.error).endswith("write the path /videos/my video.mp4")
 
 
 def test_a_table_without_a_header_shows_its_first_line(tmp_path: Path) -> None:
