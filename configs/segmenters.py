@@ -157,8 +157,8 @@ class CustomNetworkBlock(MaskBlock):
     """Divided by after the mean."""
     output: Literal["probability", "logits", "class_map"] = "probability"
     output_index: int | None = Field(None, ge=0)
-    """Which of several outputs, counted from 0. None: the one named as an alpha matte is (pha, alpha, matte, mask), or else
-    the first."""
+    """Which of several outputs, counted from 0. None: the map named as an alpha matte is (pha, alpha, matte, mask), or else
+    the first map that is no image."""
     person_class: int = Field(0, ge=0)
     """Channel of people in a map with several channels, or their value in a class map."""
     classes: dict[Annotated[int, Field(ge=0)], CategoryName] = Field(default_factory=dict)

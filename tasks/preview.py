@@ -15,9 +15,13 @@ from labeling.sources.folders import list_images
 from labeling.sources.passed_over import PassedOver, PassedOverCounter
 from labeling.sources.source import FailedSource, SourceItem
 from labeling.storage.home import Home
+from labeling.text.figures import duration
+from labeling.video.gaps import find_gaps
 from labeling.video.probe import probe_video
 from tasks.execution.context import has_database, open_context
 
+SPARSE_BYTES_PER_S = 2000
+"""A video with fewer bytes for its duration may have gaps, and is read quickly to find them."""
 _BESIDE = ("decode", "store")
 """Stages that run beside the others."""
 
@@ -82,9 +86,14 @@ def _failed(spec: str, error: SourceError) -> PreviewedSource:
 
 
 def _preview_video(spec: str, config: RunConfig) -> PreviewedSource:
-    facts = probe_video(Path(spec))
-    seconds = float(facts.duration_s)
-    return PreviewedSource(spec, seconds, _sampled(seconds, float(facts.fps or 25), config))
+    path = Path(spec)
+    facts = probe_video(path)
+    seconds, gap_s = float(facts.duration_s), 0.0
+    if path.stat().st_size < SPARSE_BYTES_PER_S * seconds:
+        gap_s = float(sum(end - start for start, end in find_gaps(path, facts.fps)))
+    frames = _sampled(seconds - gap_s, float(facts.fps or 25), config)
+    note = f"{duration(gap_s)} of it without frames: the camera was off, or its clock jumped" if gap_s else ""
+    return PreviewedSource(spec, seconds, frames, note)
 
 
 def _sampled(seconds: float, fps: float, config: RunConfig) -> int:

@@ -21,7 +21,7 @@ from labeling.segmenters.network_files import (
     open_network,
     quantize,
 )
-from labeling.segmenters.network_output import Levels, read_maps
+from labeling.segmenters.network_output import Levels, read_maps, split_channels
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.requirements import require_network_file
 from labeling.structures.frames import Frame, RgbImage
@@ -37,7 +37,7 @@ _LEAST_KEPT = 0.7
 _WIDE_RANGE = 32.0
 """A quantized input that holds numbers so far apart takes pixels from 0 to 255, not from 0 to 1."""
 _RGB = 3
-_ALPHA = ("pha", "alpha", "matte", "mask")
+_ALPHA = ("pha", "alpha", "matte", "mask", "masks")
 """Words in the names of outputs that are alpha mattes, the surest first."""
 _LARGEST_SHARE = 2.0
 """Mean and std beyond are in levels of 255, not in shares of them."""
@@ -130,7 +130,7 @@ class CustomNetworkSegmenter(StatelessSegmenter):
             return block
         outputs = self._network.run(prepare_input(sample_image(block.known_input_hw), block))
         names = self._network.output_names
-        index = choose_output(names, [output.shape for output in outputs], block)
+        index = choose_output(names, outputs, block)
         return block.model_copy(update={"output_index": index})
 
     def _try_sample(self) -> NetworkReport:
@@ -171,26 +171,47 @@ def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNet
     return block.model_copy(update=found)
 
 
-def choose_output(names: Sequence[str], shapes: Sequence[tuple[int, ...]], block: CustomNetworkBlock) -> int:
-    """Return the position of the output that shows people: by its name, or else the first one that is no image.
+def choose_output(
+    names: Sequence[str], outputs: Sequence[NDArray[np.generic]], block: CustomNetworkBlock
+) -> int:
+    """Return the position of the output that shows people: by its name, or else the first map that is no image.
 
-    >>> block = CustomNetworkBlock(kind="onnx", path="m.onnx")
-    >>> choose_output(("fgr", "pha"), [(1, 3, 8, 8), (1, 1, 8, 8)], block)
+    >>> block = CustomNetworkBlock(kind="onnx", path="m.onnx", input_hw=(8, 8))
+    >>> image, alpha, label, classes = (np.zeros((1, number, side, side)) for number, side in ((3, 8), (1, 8), (1, 1), (21, 8)))
+    >>> choose_output(("fgr", "err", "pha"), [image, alpha, alpha], block), choose_output((), [image, alpha], block)
+    (2, 1)
+    >>> choose_output((), [label, classes, alpha], block)
     1
-    >>> choose_output((), [(1, 3, 8, 8), (1, 1, 8, 8)], block), choose_output(("a", "b"), [(1, 8, 8), (1, 1, 8, 8)], block)
-    (1, 0)
     """
-    if len(shapes) == 1:
+    if len(outputs) == 1:
         return 0
+    maps = {
+        n: channels for n, output in enumerate(outputs) if (channels := _channels_in(output.shape, block))
+    }
     words = [set(re.split(r"[^a-z]+", name.lower())) for name in names]
     for word in _ALPHA:
         for position, own in enumerate(words):
-            if word in own:
+            if word in own and position in maps:
                 return position
-    is_one_map = not block.classes and not block.person_class and block.output != "class_map"
-    if is_one_map and len(shapes[0]) == _RGB + 1 and _RGB in shapes[0]:
-        return next((n for n, shape in enumerate(shapes) if len(shape) > _RGB and shape.count(1) > 1), 0)
-    return 0
+    first = next(iter(maps), 0)
+    is_one_map = not block.classes and not block.person_class and block.output == "probability"
+    if is_one_map and maps.get(first) == _RGB:
+        return next((n for n, channels in maps.items() if channels == 1 and _is_share(outputs[n])), first)
+    return first
+
+
+def _is_share(output: NDArray[np.generic]) -> bool:
+    """Return whether all values lie from 0 to 1; a map of classes has others."""
+    return bool(float(np.min(output)) >= 0 and float(np.max(output)) <= 1)
+
+
+def _channels_in(shape: tuple[int, ...], block: CustomNetworkBlock) -> int:
+    """Return the number of maps in an output of this shape; 0: it is no map of the image."""
+    try:
+        channels = split_channels(np.zeros(shape, np.bool_), block)
+    except ModelOutputWrong:
+        return 0
+    return len(channels) if min(channels.shape[1:]) > 1 else 0
 
 
 def _takes_pixels(network: OpenNetwork) -> bool:
@@ -239,6 +260,12 @@ def _check_input(block: CustomNetworkBlock, network: OpenNetwork) -> None:
     """Compare the declared input with the network's, if the file declares it."""
     if network.input_shape is None:
         return
+    sides = {network.input_shape[1], network.input_shape[-1]} if len(network.input_shape) > _RGB else {None}
+    if not sides & {1, _RGB, None}:
+        raise ConfigError(
+            f"{block.kind} model {block.path.name} takes images of {'x'.join(map(str, network.input_shape))}: export it with "
+            "3 channels (colors) or 1 (gray)"
+        )
     height, width = block.known_input_hw
     channels = 1 if block.channels == "gray" else _RGB
     declared = (1, channels, height, width) if block.layout == "nchw" else (1, height, width, channels)

@@ -354,3 +354,15 @@ def test_a_network_with_one_channel_sees_gray(tmp_path: Path, layout: str) -> No
     luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     assert (found.mask.to_array() == (luma > 127.5)).all()
     assert "1x1x" in opened(path).report.input_text or layout == "nhwc"
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_network_of_other_channels_is_refused(tmp_path: Path, channels: int) -> None:
+    path = save_onnx(
+        tmp_path / "depth.onnx",
+        [helper.make_node("Identity", ["image"], ["map"])],
+        input_shape=[1, channels, *HW],
+        outputs=[("map", TensorProto.FLOAT)],
+    )
+    with pytest.raises(ConfigError, match=rf"takes images of 1x{channels}x12x20: export it with 3 channels"):
+        opened(path)
