@@ -28,8 +28,8 @@ USED_SHARE = (0.1, 99.9)
 """Percentiles of the levels that are taken as the darkest and the brightest: single pixels are often broken."""
 _DEEP_COLOR = re.compile(r"RGBA?;16")
 """In the arguments of Pillow's decoder: the file has 16 bits for each color."""
-_WHITES = (1023, 4095, 16383, 65535)
-"""White in colors of 10, 12, 14 and 16 bits."""
+_WHITES = (255, 1023, 4095, 16383, 65535)
+"""White in colors of 8, 10, 12, 14 and 16 bits."""
 _ORIENTATION = 0x0112
 _UNREADABLE = (
     OSError,

@@ -110,6 +110,8 @@ def test_colors_of_twelve_bits_are_not_black(tmp_path: Path, suffix: str) -> Non
         "of one set: as dark beside the bright one"
     )
     assert read_image(files[1]).max() > 100, "by itself: its own depth"
+    assert cv2.imwrite(str(tmp_path / f"bytes{suffix}"), colors[:, :, ::-1] // 16)
+    assert np.array_equal(read_image(tmp_path / f"bytes{suffix}"), colors // 16), "8 bits in 16"
     whole = tmp_path / f"whole{suffix}"
     assert find_levels([whole]) == (0, 65535)
     assert np.array_equal(read_image(whole), colors // 16)
