@@ -62,7 +62,6 @@ from db.sql.reading import PAGE
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.formats.coco_parts import write_coco_parts
 from labeling.datasets.staging import ImageFolder
-from labeling.runtime.threads import available_cores
 from labeling.storage.home import Home
 from labeling.storage.object_store import ObjectStore
 from tasks.browse import list_runs
@@ -269,7 +268,7 @@ def measure_export(url: str, home: Path, what: str, most: int) -> None:
         elif what == "as objects":
             annotations = export_as_objects(planted, Path(folder))
         else:
-            processes = min(available_cores(), MOST_PROCESSES) if what == "in processes" else 0
+            processes = MOST_PROCESSES if what == "in processes" else 0
             annotations = export(planted, Path(folder), images=what == "linked", processes=processes)
         seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
     others = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -67,7 +67,7 @@ def time_models(batches: list[list[Frame]], video: Path, config: RunConfig) -> f
         total += time.perf_counter() - begin
         semantic = not models.student.card.gives_instances
         mirrored = [
-            replace(frame, rgb=np.ascontiguousarray(frame.rgb[:, ::-1]))
+            replace(frame, pixels=np.ascontiguousarray(frame.rgb[:, ::-1]))
             for frame, t, s in zip(batch, teacher, student, strict=True)
             if needs_flip(
                 compare_instances(t, s, frame.size_hw, config.agreement, student_is_semantic=semantic),

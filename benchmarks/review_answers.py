@@ -24,8 +24,7 @@ from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.local_server import LocalLabelStudio
 from labeling.review.label_studio.ports import free_port
-from labeling.review.label_studio.project import label_config
-from labeling.review.label_studio.questions import OTHER
+from labeling.review.label_studio.project import OTHER, label_config
 from labeling.review.label_studio.tasks import make_task
 from labeling.review.records import ProposedInstance, ReviewItem
 from labeling.segmenters.lite import LiteSegmenter

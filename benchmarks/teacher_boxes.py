@@ -68,7 +68,7 @@ def read_frames(video: Path, every: int) -> Iterator[tuple[int, Frame]]:
         for number, image in enumerate(container.decode(video=0)):
             if number % every == 0:
                 rgb = image.to_ndarray(format="rgb24").astype(np.uint8)
-                yield number, Frame(video_id="vtest", pts_ms=number * 100, rgb=rgb)
+                yield number, Frame(video_id="vtest", pts_ms=number * 100, pixels=rgb)
 
 
 def count_matches(found: Boxes, truth: Boxes) -> int:

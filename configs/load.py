@@ -3,6 +3,7 @@
 import copy
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -204,6 +205,10 @@ def load_ground_truth(file_or_tree: Path | Mapping[str, Any]) -> dict[str, Groun
     return sets
 
 
+_PERCENT = re.compile(r"\s*\d+(\.\d+)?\s*%\s*")
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
+
+
 def _is_unknown_model(problem: Any) -> bool:
     return "union_tag" in problem["type"] or problem["loc"][-2:] == ("torchvision", "model")
 
@@ -226,6 +231,18 @@ def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
     if problem["type"] == "model_type":
         keys = ", ".join(_known_keys(where, root))
         text = f"must be a block of keys (known: {keys}), is {problem['input']!r}"
+    elif problem["type"] == "invalid_key" and where[-1].isdigit():
+        where, text = (
+            where[:-1],
+            f"',{where[-1]}' is read as another key: write decimals with a point, such as 0.6",
+        )
+    elif _DECIMAL_COMMA.fullmatch(str(problem["input"])):
+        text = (
+            f"{problem['input']!r} has a comma: write {str(problem['input']).replace(',', '.')}, with a point"
+        )
+    elif _PERCENT.fullmatch(str(problem["input"])):
+        share = float(str(problem["input"]).strip(" %")) / 100
+        text = f"{problem['input']!r} is no number: write {share:g} for a share"
     else:
         is_shown = problem["type"] != "secret_in_url" and not isinstance(problem["input"], dict)
         text = problem["msg"] + (f" (is {problem['input']!r})" if is_shown else "")

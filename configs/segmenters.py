@@ -146,7 +146,8 @@ class CustomNetworkBlock(MaskBlock):
     layout: Literal["nchw", "nhwc"] | None = None
     """Order of the input's axes; None: found from the file, or else nchw. Those of the output are found from its
     lengths, and only where they fit both orders, this one counts."""
-    channels: Literal["rgb", "bgr"] = "rgb"
+    channels: Literal["rgb", "bgr", "gray"] = "rgb"
+    """A network whose file declares an input of one channel gets gray, with the first value of mean and std."""
     scale: float | None = None
     """Factor for pixel values, applied first. None: 1 if mean or std are beyond 2, which is in levels of 255, and for a
     network that takes whole numbers from 0 to 255, if there is no mean and std; otherwise 1/255."""
@@ -155,7 +156,9 @@ class CustomNetworkBlock(MaskBlock):
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
     """Divided by after the mean."""
     output: Literal["probability", "logits", "class_map"] = "probability"
-    output_index: int = Field(0, ge=0)
+    output_index: int | None = Field(None, ge=0)
+    """Which of several outputs, counted from 0. None: the map named as an alpha matte is (pha, alpha, matte, mask), or else
+    the first map that is no image."""
     person_class: int = Field(0, ge=0)
     """Channel of people in a map with several channels, or their value in a class map."""
     classes: dict[Annotated[int, Field(ge=0)], CategoryName] = Field(default_factory=dict)
@@ -180,6 +183,11 @@ class CustomNetworkBlock(MaskBlock):
                 "input_hw: [HEIGHT, WIDTH], the size that it was trained with, such as input_hw: [256, 256]"
             )
         return self.input_hw
+
+    @property
+    def known_output_index(self) -> int:
+        """Position of the output of a network that is loaded."""
+        return self.output_index or 0
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:

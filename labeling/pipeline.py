@@ -19,11 +19,11 @@ from labeling.comparison.agreement import compare_instances
 from labeling.review.queue import review_priority
 from labeling.runtime.prefetch import Stopwatch, prefetch
 from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_people
-from labeling.sampling.select import MinGap, ShotBounds, SkippedFrame, select_frames
+from labeling.sampling.select import MinGap, ShotBounds, SkippedFrame
 from labeling.segmenters.models import Models
 from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.refined import describe_unrefined
-from labeling.storage.encode import encode_image
+from labeling.storage.encode import encode_image, image_key
 from labeling.storage.home import Home
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import Clip, Frame
@@ -37,8 +37,10 @@ from labeling.trust.decide import decide
 from labeling.trust.evidence import Evidence
 from labeling.trust.recheck import recheck_people
 from labeling.trust.scores import predict_trust, with_decisions, with_trust
+from labeling.trust.shard_record import ShardRecord
 from labeling.trust.track_gaps import find_track_gaps
 from labeling.video.decode import DecodeStats
+from labeling.video.lazy import PixelReader, open_pixels
 
 OUTPUT_RULE = "model_output"
 """Rule of a frame whose masks, made elsewhere, cannot be read."""
@@ -69,6 +71,8 @@ class _Shard:
     gap: MinGap | None
     """Applied after the pose filter; without one, sampling applies it."""
     tracker: ShardTracker | None
+    record: ShardRecord
+    pixels: PixelReader
     rows: list[LabeledFrame] = field(default_factory=list)
     stats: DecodeStats = field(default_factory=DecodeStats)
     bounds: ShotBounds = field(default_factory=ShotBounds)
@@ -86,18 +90,25 @@ def label_shard(  # noqa: PLR0913 - its work, and two ways to follow it
     check: Callable[[], None] = _continue,
     *,
     report: Callable[[int, int], None] | None = None,
+    record: ShardRecord | None = None,
 ) -> LabeledShard:
     """Label one clip; the images of kept frames are stored when this returns.
 
     `check` is called at each frame; an exception from it ends the work. `report` is called after each batch with the
-    number of frames that are done, and of hard ones.
+    number of frames that are done, and of hard ones. What `record` knows of the clip is not measured again; what is new
+    is added to it.
 
     Raises:
         SourceError: the video can no longer be read.
         ModelError: a segmenter failed.
         StorageError: an image could not be written.
     """
-    shard = _open_shard(clip, models, config, check)
+    with open_pixels(clip, held=2 * config.batch) as pixels:
+        shard = _open_shard(clip, models, config, check, record=record or ShardRecord(), pixels=pixels)
+        return _label(shard, home, report)
+
+
+def _label(shard: _Shard, home: Home, report: Callable[[int, int], None] | None) -> LabeledShard:
     pending = _label_frames(shard, home, report)
     gaps = find_track_gaps([row for row, _ in pending])
     shard.rows += [
@@ -107,17 +118,30 @@ def label_shard(  # noqa: PLR0913 - its work, and two ways to follow it
     shard.rows.sort(key=lambda row: row.key)
     cards = {"teacher": shard.models.teacher.card, "student": shard.models.student.card}
     counts, seconds = _count(shard.rows, shard.stats), shard.watch.seconds
-    return LabeledShard(shard.rows, cards, counts, seconds, _tracks(shard), notes)
+    tracks = _tracks(shard)
+    shard.record.save()
+    return LabeledShard(shard.rows, cards, counts, seconds, tracks, notes)
 
 
-def _open_shard(clip: Clip, models: Models, config: RunConfig, check: Callable[[], None]) -> _Shard:
+def _open_shard(  # noqa: PLR0913 - its parts
+    clip: Clip,
+    models: Models,
+    config: RunConfig,
+    check: Callable[[], None],
+    *,
+    record: ShardRecord,
+    pixels: PixelReader,
+) -> _Shard:
     watch = Stopwatch()
     with watch.time("prepare"):
         prepared = models.prepare(clip)
     gap = MinGap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
-    evidence = EvidenceCollector(prepared.teacher, prepared.verifier, config, watch)
-    tracker = ShardTracker.of(config.tracking, clip, fill_below=_fill_below(config.pose_filter))
-    return _Shard(config, prepared, clip, watch, check, evidence, gap, tracker)
+    evidence = EvidenceCollector(
+        prepared.teacher, prepared.verifier, config, watch, record.regions, record.flows
+    )
+    fill_below = _fill_below(config.pose_filter)
+    tracker = ShardTracker.of(config.tracking, clip, fill_below=fill_below, kept=record.tracks)
+    return _Shard(config, prepared, clip, watch, check, evidence, gap, tracker, record, pixels)
 
 
 def _label_frames(
@@ -135,9 +159,13 @@ def _label_frames(
 
         def save(frame: Frame) -> str:
             with shard.watch.time("store"):
+                stored = shard.record.images.get(frame.key)
+                if stored and home.images.keeps(image_key(stored)):
+                    return stored
                 original = originals.get(frame.key)
                 image = encode_image(frame.rgb, quality=shard.config.jpeg_quality, original=original)
                 keep(image.name, image.content)
+                shard.record.images[frame.key] = image.stored
                 return image.stored
 
         for batch in _run_student(
@@ -166,11 +194,8 @@ def _tracks(shard: _Shard) -> tuple[ShardTrack, ...]:
 
 
 def _decode(shard: _Shard) -> Iterator[Frame | SkippedFrame]:
-    gap_here = shard.config.pose_filter is None
-    selected = select_frames(
-        shard.clip, shard.config.sampling, gap_here=gap_here, stats=shard.stats, bounds=shard.bounds
-    )
-    return shard.watch.time_items("decode", selected)
+    sampled = shard.record.sample(shard.clip, shard.config, shard.pixels, shard.bounds, shard.stats)
+    return shard.watch.time_items("decode", sampled)
 
 
 def _candidates(shard: _Shard, sampled: Iterable[Frame | SkippedFrame]) -> Iterator[_Candidate]:
@@ -333,8 +358,6 @@ def _decide(
         symmetric_difference_share=agreement.symmetric_difference_share,
     )
     frame = candidate.frame
-    if decision.decision == "accepted" or decision.accepted_people:
-        shard.evidence.remember(frame)
     return LabeledFrame(
         pts_ms=frame.pts_ms,
         index=frame.index,

@@ -1,4 +1,4 @@
-"""COCO exports of runs in parts: of large runs several processes make the annotations, and this one writes them in order."""
+"""COCO exports of runs in parts: of large runs other processes make some of the annotations, and this one writes them in order."""
 
 import multiprocessing
 from collections import deque
@@ -21,14 +21,16 @@ from labeling.storage.home import Home
 from tasks.execution.context import database_of
 from tasks.execution.workers import begin_worker
 
-MIN_INSTANCES = 300_000
-"""Below, the start of other processes (a second or two of CPU time each) is not worth it."""
-MOST_PROCESSES = 6
-"""One process writes as fast as about six read."""
-SHARDS_PER_PART = 8
+MIN_INSTANCES = 100_000
+"""Below, the start of another process (half a second) is not worth it."""
+MOST_PROCESSES = 1
+"""Besides this one: two together stay below 300 MB, and each further one would take 100 MB more."""
+SHARDS_PER_PART = 6
 """Minutes of video whose annotations are in memory together."""
-_AHEAD = 2
-"""Parts per process that are made before they are written."""
+_ORDERED = 2
+"""Parts per process that are ordered from it in advance."""
+_MOST_WAITING = 12
+"""Parts that are in memory, or will be, before the one that is written next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +45,17 @@ class PartOrder:
 
 
 def processes_for(session: Session, run_id: str) -> int:
-    """Return how many processes make annotations of this run; 0: this one alone."""
-    if available_cores() == 1:
-        return 0
+    """Return how many processes make annotations of this run besides this one."""
     of_run = select(func.count()).select_from(InstanceRow).where(InstanceRow.run_id == run_id)
     instances = session.scalar(of_run.where(InstanceRow.role == "teacher")) or 0
-    return 0 if instances < MIN_INSTANCES else min(available_cores(), MOST_PROCESSES)
+    return 0 if instances < MIN_INSTANCES else min(available_cores() - 1, MOST_PROCESSES)
 
 
 @contextmanager
 def parts_of_run(session: Session, order: PartOrder, *, processes: int) -> Iterator[Iterator[CocoPart]]:
-    """Give the parts of a run in order; a bounded number of them is in memory. 0 processes: this one makes them.
+    """Give the parts of a run in order; a bounded number of them is in memory. `processes` work besides this one.
 
-    By other processes each part is read at its own moment: a frame is as before or as after a change that is made
+    With other processes each part is read at its own moment: a frame is as before or as after a change that is made
     meanwhile, never in between.
 
     Raises:
@@ -68,7 +68,7 @@ def parts_of_run(session: Session, order: PartOrder, *, processes: int) -> Itera
     context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
     with ProcessPoolExecutor(processes, mp_context=context, initializer=begin_worker, initargs=({},)) as pool:
         try:
-            yield _in_order(pool, order, stretches, ahead=_AHEAD * processes)
+            yield _in_order(pool, order, stretches, ordered=_ORDERED * processes)
         except BrokenProcessPool as exc:
             raise WorkerLost(
                 "a process that read masks ended: killed, or out of memory; export again"
@@ -85,19 +85,26 @@ def _in_this_process(session: Session, order: PartOrder) -> Iterator[CocoPart]:
 
 
 def _in_order(
-    pool: ProcessPoolExecutor, order: PartOrder, stretches: Sequence[Stretch], *, ahead: int
+    pool: ProcessPoolExecutor, order: PartOrder, stretches: Sequence[Stretch], *, ordered: int
 ) -> Iterator[CocoPart]:
+    """Yield the parts in order. While the next one is not made, this process makes the first that is not ordered yet."""
     remaining = iter(stretches)
     waiting: deque[Future[CocoPart]] = deque()
-    waiting.extend(pool.submit(_make, order, one) for one in islice(remaining, ahead))
-    while waiting:
-        part = waiting.popleft().result()
-        waiting.extend(pool.submit(_make, order, one) for one in islice(remaining, 1))
-        yield part
+    while True:
+        idle = min(ordered - sum(not one.done() for one in waiting), _MOST_WAITING - len(waiting))
+        waiting.extend(pool.submit(_make, order, one) for one in islice(remaining, max(idle, 0)))
+        if not waiting:
+            return
+        has_room = not waiting[0].done() and len(waiting) < _MOST_WAITING
+        if has_room and (own := next(remaining, None)):
+            waiting.append(Future())
+            waiting[-1].set_result(_make(order, own))
+        else:
+            yield waiting.popleft().result()
 
 
 def _make(order: PartOrder, stretch: Stretch) -> CocoPart:
-    """Make a part in a process of the pool, which opens the database once."""
+    """Make a part; a process opens the database once."""
     with database_of(order.home).session() as session:
         choice = FrameChoice(order.decisions, stretch=stretch, only_complete=order.only_complete)
         selected = selected_frames(session, order.run_id, choice)

@@ -34,7 +34,7 @@ from labeling.sources.passed_over import PassedOverCounter
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.titles import source_title
 from labeling.video.gaps import find_gaps
-from labeling.video.images import count_images, find_levels, image_pixels
+from labeling.video.images import WHOLE_RANGE, count_images, find_levels, image_pixels
 from labeling.video.probe import probe_video
 from tasks.execution.context import Context
 
@@ -46,6 +46,9 @@ NOT_FILMED = "seconds between frames, in which nothing was recorded: the camera 
 MORE_PAGES = "pages after the first of images, or images of animations: save each as a file of its own"
 
 NOT_UTF8 = "images whose names are not UTF-8: rename them"
+LEVELS = (
+    "images in a set of 16 bits that uses the levels {black} to {white}: these are shown as black and white"
+)
 TOO_LARGE = "images with more pixels than ingest.max_pixels: raise it, or shrink them"
 
 
@@ -232,7 +235,11 @@ def _ingest_images(work: _Work, fetched: FetchedSource) -> list[str]:
             known |= {sha: (_set_id(fresh), position) for position, sha in enumerate(fresh)}
             row: dict[str, Any] = dict.fromkeys(("duration_ms", "width", "height", "fps", "codec"))
             folder = Path(os.path.commonpath([path.parent for path in fetched.images]))
-            black, white = find_levels([by_hash[sha][0] for sha in fresh]) or (None, None)
+            levels = find_levels([by_hash[sha][0] for sha in fresh])
+            black, white = levels or (None, None)
+            if levels and levels != WHOLE_RANGE:
+                reason = LEVELS.format(black=black, white=white)
+                work.passed_over.add(fetched.origin.spec, reason, by_hash[fresh[0]][0].name, count=len(fresh))
             row |= {"id": _set_id(fresh), "kind": "images", "path": home.relative(folder)}
             record_video(session, row | {"black_level": black, "white_level": white})
         by_set: dict[str, list[int]] = {}

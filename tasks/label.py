@@ -37,6 +37,7 @@ from labeling.runtime.memory import release_memory
 from labeling.segmenters.factory import load_models
 from labeling.segmenters.kept import PredictionKeeper
 from labeling.storage.home import Home
+from labeling.trust.shard_record import ShardRecord
 from tasks.execution.context import SAME_DATABASE, Context, open_worker_context
 from tasks.execution.slots import gpu_slot
 
@@ -74,7 +75,8 @@ def process_shard(
     try:
         with gpu_slot(config, check):
             models = keeper.wrap(load_models(config))
-            labeled = label_shard(clip, models, config, context.home, check, report=report)
+            record = ShardRecord.read(keeper.folder, clip, config)
+            labeled = label_shard(clip, models, config, context.home, check, report=report, record=record)
         keeper.save()
     except Interrupted:
         return "released"

@@ -37,6 +37,7 @@ from labeling.report.matte_page import MattePage, render_matte
 from labeling.runtime.memory import release_memory
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip
+from labeling.text.figures import clock
 from labeling.video.probe import probe_video
 from tasks.matte_methods import STATE, MatteMethod, MatteWork, PreparedMatte, Progress, report_progress
 
@@ -215,6 +216,14 @@ def _identity(order: MatteOrder, teacher: Segmenter, method: MatteMethod) -> dic
     }
 
 
+def _describe_part(settings: MatteSettings) -> str:
+    """Return which part of the video is cut out; empty: all of it."""
+    if not _is_part(settings):
+        return ""
+    end = "its end" if settings.end_s is None else clock(round(1000 * settings.end_s))
+    return f"from {clock(round(1000 * settings.start_s))} to {end}"
+
+
 def _is_part(settings: MatteSettings) -> bool:
     return settings.start_s > 0 or settings.end_s is not None
 
@@ -322,6 +331,7 @@ def _write_page(
         prepared.coverage,
         summary.warnings,
         tuple(name for name in names if (order.folder / name).is_file()),
+        _describe_part(order.settings),
     )
     folder.write("report.html", render_matte(page).encode())
 

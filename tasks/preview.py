@@ -15,9 +15,13 @@ from labeling.sources.folders import list_images
 from labeling.sources.passed_over import PassedOver, PassedOverCounter
 from labeling.sources.source import FailedSource, SourceItem
 from labeling.storage.home import Home
+from labeling.text.figures import duration
+from labeling.video.gaps import find_gaps
 from labeling.video.probe import probe_video
 from tasks.execution.context import has_database, open_context
 
+SPARSE_BYTES_PER_S = 2000
+"""A video with fewer bytes for its duration may have gaps, and is read quickly to find them."""
 _BESIDE = ("decode", "store")
 """Stages that run beside the others."""
 
@@ -33,6 +37,7 @@ class PreviewedSource:
     """Frames that would be sampled; None: known only after a download or while unpacking."""
     note: str = ""
     """What happens first, or why the source fails."""
+    has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +65,14 @@ def preview_run(specs: Sequence[str], config: RunConfig, home: Home) -> Preview:
 
 def _preview(item: SourceItem | FailedSource, config: RunConfig) -> PreviewedSource:
     if isinstance(item, FailedSource):
-        return PreviewedSource(item.spec, None, None, f"{item.error.code}: {item.error}")
+        return _failed(item.spec, item.error)
     try:
         if item.kind == "file":
             return _preview_video(item.spec, config)
         if item.kind == "image_folder":
             return PreviewedSource(item.spec, None, len(list_images(item.spec)))
     except SourceError as error:
-        return PreviewedSource(item.spec, None, None, f"{error.code}: {error}")
+        return _failed(item.spec, error)
     if item.kind == "camera":
         seconds = config.ingest.record_s
         return PreviewedSource(item.spec, seconds, _sampled(seconds, 25, config), "would be recorded")
@@ -76,10 +81,19 @@ def _preview(item: SourceItem | FailedSource, config: RunConfig) -> PreviewedSou
     )
 
 
+def _failed(spec: str, error: SourceError) -> PreviewedSource:
+    return PreviewedSource(spec, None, None, f"{error.code}: {error}", has_failed=True)
+
+
 def _preview_video(spec: str, config: RunConfig) -> PreviewedSource:
-    facts = probe_video(Path(spec))
-    seconds = float(facts.duration_s)
-    return PreviewedSource(spec, seconds, _sampled(seconds, float(facts.fps or 25), config))
+    path = Path(spec)
+    facts = probe_video(path)
+    seconds, gap_s = float(facts.duration_s), 0.0
+    if path.stat().st_size < SPARSE_BYTES_PER_S * seconds:
+        gap_s = float(sum(end - start for start, end in find_gaps(path, facts.fps)))
+    frames = _sampled(seconds - gap_s, float(facts.fps or 25), config)
+    note = f"{duration(gap_s)} of it without frames: the camera was off, or its clock jumped" if gap_s else ""
+    return PreviewedSource(spec, seconds, frames, note)
 
 
 def _sampled(seconds: float, fps: float, config: RunConfig) -> int:

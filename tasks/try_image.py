@@ -1,20 +1,25 @@
-"""Run one segmenter on one image, and describe what it sees."""
+"""Run one segmenter on one image or frame, and describe what it sees."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 
+from configs.errors import ConfigError, NoSuchPart
 from configs.models import RunConfig
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.shared import check_output
+from labeling.sources.file_types import is_image_name, is_video_name
 from labeling.structures.frames import Clip, Frame, ImageFile, RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import union_masks
 from labeling.text.figures import count_of, percent
+from labeling.video.decode import decode_clip
 from labeling.video.images import read_image
+from labeling.video.probe import probe_video
 from labeling.visualization.overlay_video import draw_people
 
 _NEARLY_ALL = 0.95
@@ -66,23 +71,41 @@ class Trial:
             yield "Nearly the whole image is a person: check output (logits or probability), layout and person_class."
 
 
-def try_segmenter(config: RunConfig, image: Path, *, role: Literal["student", "teacher"] | str) -> Trial:
-    """Load a config's student or teacher, and run it on one image.
+def try_segmenter(
+    config: RunConfig, image: Path, *, role: Literal["student", "teacher"] | str, at_s: float | None = None
+) -> Trial:
+    """Load a config's student or teacher, and run it on one image, or on a video's frame at `at_s` (None: its middle).
 
     Raises:
-        SourceError: the image cannot be read.
+        SourceError: the image or frame cannot be read.
         ModelError: the segmenter cannot be loaded, or its output is wrong.
     """
-    rgb = read_image(image)
+    clip, frame = _read_frame(image, at_s)
     block = config.segmenters()[role]
     segmenter = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
-    clip = Clip("try", images=(ImageFile(0, image),))
-    frames = [Frame("try", None, rgb, name=image.name, index=0)]
+    frames = [frame]
     found = segmenter.prepare(clip).segment(frames)
     name = f"{segmenter.card.kind}:{segmenter.card.name}"
     check_output(name, frames, found)
     describe = getattr(segmenter, "describe", None)
-    return Trial(rgb, name, describe() if describe else "", tuple(found[0]))
+    return Trial(frame.rgb, name, describe() if describe else "", tuple(found[0]))
+
+
+def _read_frame(path: Path, at_s: float | None) -> tuple[Clip, Frame]:
+    if at_s is not None and is_image_name(path.name):
+        raise ConfigError(f"--at is for videos, and {path} is an image: leave it out")
+    if not (is_video_name(path.name) or at_s is not None):
+        image = Frame("try", None, read_image(path), name=path.name, index=0)
+        return Clip("try", images=(ImageFile(0, path),)), image
+    duration_s = probe_video(path).duration_s
+    t = duration_s / 2 if at_s is None else Fraction(str(at_s))
+    clip = Clip("try", path)
+    found = next(decode_clip(replace(clip, start_s=t)), None)
+    if found is None:
+        raise NoSuchPart(
+            f"{path} is {float(duration_s):.2f} s long, and has no frame at {float(t):g} s: give an earlier --at"
+        )
+    return clip, Frame("try", found.pts_ms, found.to_rgb(), t=found.t)
 
 
 def draw_trial(trial: Trial) -> bytes:

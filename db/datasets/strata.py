@@ -1,14 +1,14 @@
 """Reads what the database knows about the frames of a dataset version, by which figures are divided."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from more_itertools import unique_everseen
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from configs.categories import PERSON
-from db.models.core import AgreementRow
-from db.models.datasets import DatasetRow, DatasetSplitRow, DatasetVersionRow, LabelRow
+from db.models.core import AgreementRow, FrameRow, InstanceRow
+from db.models.datasets import DatasetRow, DatasetSplitRow, LabelRow
 from db.sql.reading import select_by_ids
 
 
@@ -36,11 +36,25 @@ def smallest_people(session: Session, labels_ids: Iterable[str]) -> dict[str, in
     )
 
 
-def causes_of(
-    session: Session, made: DatasetVersionRow, frames: Iterable[int]
-) -> Mapping[str, Sequence[int]]:
-    """Return the frames of each cause of disagreement, as the runs of a version found them."""
-    runs = [str(run["id"]) for run in made.runs]
+def smallest_found(
+    session: Session, run_id: str, frames: Iterable[int]
+) -> dict[int, tuple[int | None, tuple[int, int]]]:
+    """Return of each frame the area in pixels of the smallest person that a run's teacher found, and its size_hw."""
+    of_frame = and_(
+        *(InstanceRow.frame_id == FrameRow.id, InstanceRow.run_id == run_id, InstanceRow.role == "teacher"),
+        *(InstanceRow.category == PERSON, InstanceRow.area_px > 0),
+    )
+    query = (
+        select(FrameRow.id, func.min(InstanceRow.area_px), FrameRow.height, FrameRow.width)
+        .outerjoin(InstanceRow, of_frame)
+        .group_by(FrameRow.id, FrameRow.height, FrameRow.width)
+    )
+    rows = select_by_ids(session, query, FrameRow.id, frames)
+    return {frame: (smallest, (height or 1, width or 1)) for frame, smallest, height, width in rows}
+
+
+def causes_of(session: Session, runs: Collection[str], frames: Iterable[int]) -> Mapping[str, Sequence[int]]:
+    """Return the frames of each cause of disagreement, as these runs found them."""
     query = select(AgreementRow.frame_id, AgreementRow.mismatches).where(AgreementRow.run_id.in_(runs))
     found: dict[str, list[int]] = {}
     for frame_id, mismatches in select_by_ids(session, query, AgreementRow.frame_id, frames):

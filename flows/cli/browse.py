@@ -20,11 +20,15 @@ from flows.cli.console import (
     emit,
     format_cell,
     print_table,
+    table_width,
 )
 
 if TYPE_CHECKING:
     from tasks.execution.context import Context
 
+_WIDE = 130
+_LEFT_OUT = ("people", "expected IoU")
+"""Columns of frames that a narrower terminal, in characters, does not show; --json has them."""
 HARD = "hard"
 """Both decisions about hard frames."""
 
@@ -51,8 +55,11 @@ runs_app = typer.Typer(cls=Commands, help="List the runs of a home, most recent 
 
 @runs_app.callback(invoke_without_command=True)
 def runs(calling: typer.Context, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
-    if calling.invoked_subcommand:
-        return
+    if not calling.invoked_subcommand:
+        _list_runs(home, as_json=as_json)
+
+
+def _list_runs(home: Path, *, as_json: bool) -> None:
     from flows.home import existing_context
     from tasks.browse import list_runs
 
@@ -86,6 +93,12 @@ def runs(calling: typer.Context, home: HomeOption = DEFAULT_HOME, as_json: JsonO
         for row in rows
     ]
     emit(rows, lambda: print_table(columns, table), as_json=as_json)
+
+
+@runs_app.command("list")
+def list_all(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """List the runs, as `maskmill runs` alone does."""
+    _list_runs(home, as_json=as_json)
 
 
 @runs_app.command("rm")
@@ -166,7 +179,7 @@ def frames(
             row.id,
             row.title,
             row.name if row.pts_ms is None else clock(row.pts_ms),
-            " ".join(row.people),
+            join_people(row.people),
             format_cell(row.iou),
             format_cell(row.expected_iou),
             row.decision,
@@ -174,7 +187,24 @@ def frames(
         )
         for row in rows
     ]
-    emit(rows, lambda: print_table(columns, table) if table else None, as_json=as_json)
+    kept = [n for n, name in enumerate(columns) if table_width() >= _WIDE or name not in _LEFT_OUT]
+
+    def show_table() -> None:
+        cells = [[row[n] for n in kept] for row in table]
+        print_table([columns[n] for n in kept], cells, whole=("frame", "time", "decision"))
+
+    emit(rows, lambda: show_table() if table else None, as_json=as_json)
+
+
+def join_people(people: Sequence[str]) -> str:
+    """Return people of one frame, their video once.
+
+    >>> join_people(["1f0c:1", "1f0c:23", "1f0c:9"]), join_people([])
+    ('1f0c:1,23,9', '')
+    """
+    video = people[0].partition(":")[0] if people else ""
+    numbers = [one.removeprefix(f"{video}:") for one in people]
+    return f"{video}:{','.join(numbers)}" if people else ""
 
 
 def show(

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from configs.environment import HOME
-from configs.errors import ConfigError, ExportError, MaskmillError, ModelError, SourceNotFound
+from configs.errors import ConfigError, ExportError, MaskmillError, ModelError, SourceError
 
 if TYPE_CHECKING:
     from db.runs.queries import Failure
@@ -93,6 +93,15 @@ class Commands(TyperGroup):
         with _handle_errors():
             return super().invoke(ctx)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a subcommand; an unknown one is refused with the names of all."""
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            if "Did you mean" not in error.message:
+                error.message = f"{error.message.rstrip('.')}; there are {', '.join(self.commands)}"
+            raise
+
 
 def _refuse_undecodable(argument: str) -> None:
     """Raise `ConfigError` for a name that is not UTF-8: neither Prefect nor a database can store it."""
@@ -138,7 +147,7 @@ def _disk_full(error: Exception) -> MaskmillError | None:
 
 
 def _exit_code(error: MaskmillError) -> Exit:
-    if isinstance(error, SourceNotFound):
+    if isinstance(error, SourceError):
         return Exit.NOTHING_READ
     return Exit.WRONG_USE if isinstance(error, ConfigError | ModelError | ExportError) else Exit.STOPPED
 
@@ -231,20 +240,30 @@ def print_table(
     *,
     title: str | None = None,
     styles: Mapping[str, str] | None = None,
+    whole: Collection[str] = (),
 ) -> None:
     """Print a table as wide as the terminal, or without wrapping where the output is a file.
 
-    `styles` gives the style of a cell by its text.
+    `styles` gives the style of a cell by its text; the cells of the columns `whole` are never cut.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column in whole, overflow="ignore" if column in whole else "fold")
     for row in rows:
         table.add_row(*(Text(str(cell), (styles or {}).get(str(cell), "")) for cell in row))
+    Console(width=table_width()).print(table)
+
+
+def table_width() -> int:
+    """Return the width of a table in characters: that of the terminal, or enough for a file."""
+    from rich.console import Console
+
     console = Console()
-    Console(width=console.width if console.is_terminal else 200).print(table)
+    return console.width if console.is_terminal else 200
 
 
 def print_passed_over(found: "Sequence[PassedOver]") -> None:

@@ -18,6 +18,8 @@ from flows.cli.export import (
 from flows.cli.next_steps import print_next
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from db.datasets.queries import VersionLine
     from tasks.datasets.create import CreatedDataset
 
@@ -81,10 +83,11 @@ def create(
     query = parse_query(runs or (), chosen, where or ())
     order = DatasetOrder(name, query, Division(parse_shares(split), seed), is_frozen=frozen)
     created = create_dataset(existing_context(home), order)
-    emit(created, lambda: _show_created(created), as_json=as_json)
+    emit(created, lambda: _show_created(created, order.division.shares), as_json=as_json)
 
 
-def _show_created(created: "CreatedDataset") -> None:
+def _show_created(created: "CreatedDataset", shares: "Sequence[float]") -> None:
+    from labeling.datasets.records import SPLITS
     from labeling.text.figures import count_of
 
     made = created.version
@@ -92,8 +95,8 @@ def _show_created(created: "CreatedDataset") -> None:
     typer.echo(f"{word} {made.full_name} {made.id[:12]}: {_counts(made)}")
     for reason, count in created.excluded.items():
         typer.echo(f"left out: {count_of(count, 'frame')} {reason}")
-    for name in ("train", "val", "test"):
-        if name not in made.splits and not made.is_frozen:
+    for name, share in zip(SPLITS, shares, strict=True):
+        if share and name not in made.splits and not made.is_frozen:
             typer.echo(f"note: no frame is in {name}")
     if created.untested and "test" in made.splits:
         typer.echo(f"note: no frame in test has {' or '.join(created.untested)}; see `maskmill dataset card`")

@@ -40,6 +40,7 @@ from flows.cli.console import (
 )
 from flows.cli.next_steps import next_after_run, print_next
 from flows.cli.summary import print_near_identical, print_summary
+from flows.cli.times import TimeOption
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -151,6 +152,9 @@ def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool
         )
 
     emit(preview, show, as_json=as_json)
+    failed = sum(one.has_failed for one in preview.sources)
+    if failed:
+        raise typer.Exit(Exit.NOTHING_READ if failed == len(preview.sources) else Exit.SOURCES_FAILED)
 
 
 @app.command()
@@ -185,7 +189,7 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
 @app.command()
 def demo(
     home: HomeOption = Path("maskmill-demo"),
-    seconds: Annotated[float, typer.Option(help="Length of the rendered scene.", min=4, max=600)] = 20.0,
+    seconds: Annotated[float, TimeOption("Length of the rendered scene.", low=4, high=600)] = 20.0,
     as_json: JsonOption = False,
 ) -> None:
     """Render a scene, run the `offline` preset on it, write a COCO dataset and a report."""

@@ -19,6 +19,7 @@ from flows.cli.console import (
     print_table,
     warn,
 )
+from flows.cli.times import TimeOption
 
 if TYPE_CHECKING:
     from configs.matting import MatteSettings
@@ -65,12 +66,9 @@ def matte(
         ),
     ] = None,
     start: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="Cut out only the part that starts here.")
+        float, TimeOption("Cut out only the part that starts here: seconds, mm:ss or hh:mm:ss.")
     ] = 0.0,
-    end: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", min=0, help="The part ends here; default: the whole rest."),
-    ] = None,
+    end: Annotated[float | None, TimeOption("The part ends here; default: the whole rest.")] = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,7 +79,7 @@ def matte(
 
     run_config = load_config(config, changes or [])
     if end is not None and end <= start:
-        raise ConfigError(f"--end {end:g} is not after --start {start:g}: give the part in seconds")
+        raise ConfigError(f"--end {end:g} s is not after --start {start:g} s: give a later end")
     settings = MatteSettings(
         background=background,
         format=output_format.value,

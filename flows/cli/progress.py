@@ -75,11 +75,17 @@ def describe_progress(
             f"{own}/{max(own, working_on[0].expected)} frames",
             f"source {number} of {len(videos)}, {parts[0]} in all",
         ]
-    frames_s = rate.of(done)
-    if frames_s and done < total:
-        parts += [f"{frames_s:.1f} frames/s", f"ETA {duration(round((total - done) / frames_s))}"]
+    parts += _rate_parts(rate, done, total)
     name = working_on[0].title if working_on else "done"
     return " · ".join([name, *parts, f"hard {hard}"]), done, total
+
+
+def _rate_parts(rate: FrameRate, done: int, total: int) -> list[str]:
+    """Return frames per second and the time left, once they are known."""
+    frames_s = rate.of(done)
+    if not frames_s or done >= total:
+        return []
+    return [f"{frames_s:.1f} frames/s", f"ETA {duration(round((total - done) / frames_s))}"]
 
 
 @contextmanager
@@ -90,6 +96,7 @@ def watch_mattes(folders: Sequence[Path], update: Update) -> Iterator[None]:
     """
     files = [folder / "progress.json" for folder in folders]
     before = {file: _changed_at(file) for file in files}
+    rates: dict[tuple[Path, str], FrameRate] = {}
 
     def step() -> None:
         changed = [file for file in files if _changed_at(file) != before[file]]
@@ -102,6 +109,7 @@ def watch_mattes(folders: Sequence[Path], update: Update) -> Iterator[None]:
             parts = [latest.parent.name, _MATTE_STAGES.get(state["stage"], state["stage"])]
             if total:
                 parts.append(f"{done}/{total} frames")
+                parts += _rate_parts(rates.setdefault((latest, state["stage"]), FrameRate()), done, total)
             if len(files) > 1:
                 parts.append(f"source {files.index(latest) + 1} of {len(files)}")
             update(" · ".join(parts), done, total or None)

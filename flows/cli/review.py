@@ -20,6 +20,7 @@ from flows.cli.console import (
     print_json,
     print_table,
 )
+from flows.cli.times import TimeOption
 
 if TYPE_CHECKING:
     from configs.models import Review as Settings
@@ -204,7 +205,7 @@ def listen(
     url: Annotated[
         str | None, typer.Option(help="URL under which Label Studio reaches this; default: host and port.")
     ] = None,
-    every_s: Annotated[float, typer.Option(help="Longest pause between two pulls.", min=1)] = 300.0,
+    every_s: Annotated[float, TimeOption("Longest pause between two pulls.", low=1)] = 300.0,
 ) -> None:
     """Pull whenever a webhook of Label Studio reports a change, until Ctrl-C."""
     from flows.home import existing_home

@@ -5,12 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import DEFAULT_HOME, HomeOption, JsonOption, emit, format_cell, print_table, warn
+from flows.cli.console import (
+    DEFAULT_HOME,
+    Commands,
+    HomeOption,
+    JsonOption,
+    emit,
+    format_cell,
+    print_table,
+    warn,
+)
 
 if TYPE_CHECKING:
     from labeling.students.comparison import StudentComparison
 
-app = typer.Typer(no_args_is_help=True, help="Compare students, and promote the better one.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Compare students, and promote the better one.")
 StudentArgument = Annotated[
     str,
     typer.Argument(metavar="STUDENT", help="First digits of an id of `student list`, latest, or current."),

@@ -20,6 +20,7 @@ from flows.cli.console import (
     print_table,
     warn,
 )
+from flows.cli.times import TimeOption
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -55,10 +56,8 @@ def track(
         MaskSource,
         typer.Option(help="Masks to learn from: the teacher's, or the moving pixels in its boxes."),
     ] = MaskSource.teacher,
-    every_s: Annotated[float, typer.Option(help="Seconds between frames; 0: every frame.", min=0)] = 0.0,
-    beyond_s: Annotated[
-        float, typer.Option(help="Seconds before the first and after the last annotation.", min=0)
-    ] = 0.0,
+    every_s: Annotated[float, TimeOption("Time between frames; 0: every frame.")] = 0.0,
+    beyond_s: Annotated[float, TimeOption("Time before the first and after the last annotation.")] = 0.0,
     weights: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Weights of the backbone, such as EfficientNet-Lite0's."),

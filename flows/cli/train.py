@@ -8,6 +8,7 @@ import typer
 
 from flows.cli.console import (
     DEFAULT_HOME,
+    Commands,
     Exit,
     HomeOption,
     JsonOption,
@@ -46,7 +47,9 @@ class Summary(Protocol):
 
 _S = TypeVar("_S", bound=Summary)
 
-app = typer.Typer(no_args_is_help=True, help="Train a student, and the networks that maskmill ships.")
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Train a student, and the networks that maskmill ships."
+)
 
 
 @app.callback()

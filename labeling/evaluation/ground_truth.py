@@ -11,6 +11,7 @@ from PIL import Image
 from configs.errors import ConfigError, ModelOutputWrong
 from configs.ground_truth import LabeledSet
 from labeling.datasets.readers.coco import read_coco_file, upright_size
+from labeling.datasets.readers.inverted import CHECKED_MASKS, refuse_inverted
 from labeling.datasets.readers.label_images import read_label_image
 from labeling.datasets.readers.mask_names import find_mask, name_examples
 from labeling.datasets.readers.masks import read_values, split_labels
@@ -108,6 +109,8 @@ def _read_masks(labeled: LabeledSet, notes: ReaderNotes) -> Iterator[LabeledImag
             f"{name_examples(path.name for path in images)}; there: {name_examples(_names_in(folder))}); name the mask "
             "of NAME.jpg NAME.png or NAME_mask.png, that of in0001.jpg gt0001.png"
         )
+    if labeled.mask_encoding != "cdnet":
+        refuse_inverted([mask for _, mask in masks[:CHECKED_MASKS]], origin=f"masks: {folder}")
     for path, mask in masks:
         image = _read_mask(path, mask, is_cdnet=labeled.mask_encoding == "cdnet", notes=notes)
         if upright_hw := upright_size(path):

@@ -30,6 +30,8 @@ class MattePage:
     warnings: tuple[str, ...]
     alpha_videos: tuple[str, ...]
     """File names of the videos with alpha, also those of earlier commands: they show no background."""
+    part: str = ""
+    """The part of the video that was cut out, such as `from 00:05.000 to 00:08.000`; empty: all of it."""
 
 
 def render_matte(page: MattePage) -> str:

@@ -65,7 +65,7 @@ class MinGap:
     """The shortest time from one kept frame to the next, in exact arithmetic."""
 
     def __init__(self, min_gap_s: float) -> None:
-        self._min_gap_s = _exact(min_gap_s)
+        self.min_gap_s = _exact(min_gap_s)
         self._next_t: Fraction | None = None
 
     @classmethod
@@ -82,7 +82,7 @@ class MinGap:
         return self._next_t is None or frame.t >= self._next_t
 
     def keep(self, frame: Timed) -> None:
-        self._next_t = frame.t + self._min_gap_s
+        self._next_t = frame.t + self.min_gap_s
 
 
 def select_frames(
@@ -203,7 +203,7 @@ class _FrameFilter:
         return Frame(
             video_id=self._video_id,
             pts_ms=decoded.pts_ms,
-            rgb=decoded.to_rgb(),
+            pixels=decoded.to_rgb(),
             shot=shot,
             sharpness=sharpness,
             name=decoded.name,

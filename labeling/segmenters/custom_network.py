@@ -1,8 +1,10 @@
 """The user's own network, in ONNX, TorchScript or LiteRT: one image in, a map per category out."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,12 +15,13 @@ from configs.errors import ConfigError, ModelOutputWrong
 from configs.segmenters import CustomNetworkBlock
 from labeling.segmenters.network_files import (
     OpenNetwork,
+    channels_of,
     check_model_hash,
     input_hw_of,
     open_network,
     quantize,
 )
-from labeling.segmenters.network_output import Levels, read_maps
+from labeling.segmenters.network_output import Levels, read_maps, split_channels
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.requirements import require_network_file
 from labeling.structures.frames import Frame, RgbImage
@@ -34,6 +37,8 @@ _LEAST_KEPT = 0.7
 _WIDE_RANGE = 32.0
 """A quantized input that holds numbers so far apart takes pixels from 0 to 255, not from 0 to 1."""
 _RGB = 3
+_ALPHA = ("pha", "alpha", "matte", "mask", "masks")
+"""Words in the names of outputs that are alpha mattes, the surest first."""
 _LARGEST_SHARE = 2.0
 """Mean and std beyond are in levels of 255, not in shares of them."""
 
@@ -70,9 +75,10 @@ class CustomNetworkSegmenter(StatelessSegmenter):
         require_network_file(block)
         self._sha256 = check_model_hash(block.kind, block.path, block.sha256 or "")
         self._network = open_network(block.kind, block.path, device=device)
-        self._block = block = complete_block(block, self._network)
+        block = complete_block(block, self._network)
         _check_input(block, self._network)
         _check_levels(block, self._network)
+        self._block = self._with_output(block)
         self._levels = Levels()
         self.report = self._try_sample()
 
@@ -111,12 +117,21 @@ class CustomNetworkSegmenter(StatelessSegmenter):
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.generic]:
         block, outputs = self._block, self._network.run(batch)
-        if block.output_index >= len(outputs):
+        if block.known_output_index >= len(outputs):
             raise ModelOutputWrong(
                 f"{block.path.name}: output_index is {block.output_index}, but the model has {len(outputs)} "
                 "outputs, counted from 0: correct it"
             )
-        return outputs[block.output_index]
+        return outputs[block.known_output_index]
+
+    def _with_output(self, block: CustomNetworkBlock) -> CustomNetworkBlock:
+        """Return the block with the output that shows people, where it names none."""
+        if block.output_index is not None:
+            return block
+        outputs = self._network.run(prepare_input(sample_image(block.known_input_hw), block))
+        names = self._network.output_names
+        index = choose_output(names, outputs, block)
+        return block.model_copy(update={"output_index": index})
 
     def _try_sample(self) -> NetworkReport:
         """Run the network on a sample image, and decide what the levels of its output mean."""
@@ -142,8 +157,11 @@ def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNet
     found: dict[str, object] = {}
     if block.layout is None:
         shape = network.input_shape or ()
-        is_last = len(shape) > _RGB and shape[-1] == _RGB and shape[1] != _RGB
+        channels = channels_of(network.input_shape)
+        is_last = channels is not None and shape[-1] == channels and shape[1] != channels
         found["layout"] = "nhwc" if is_last else "nchw"
+    if channels_of(network.input_shape) == 1:
+        found["channels"] = "gray"
     if block.input_hw is None:
         found["input_hw"] = input_hw_of(network.input_shape)
     if block.scale is None:
@@ -151,6 +169,49 @@ def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNet
         in_levels = max(map(abs, (*block.mean, *block.std))) > _LARGEST_SHARE
         found["scale"] = 1.0 if in_levels or (is_plain and _takes_pixels(network)) else 1 / _BYTE
     return block.model_copy(update=found)
+
+
+def choose_output(
+    names: Sequence[str], outputs: Sequence[NDArray[np.generic]], block: CustomNetworkBlock
+) -> int:
+    """Return the position of the output that shows people: by its name, or else the first map that is no image.
+
+    >>> block = CustomNetworkBlock(kind="onnx", path="m.onnx", input_hw=(8, 8))
+    >>> image, alpha, label, classes = (np.zeros((1, number, side, side)) for number, side in ((3, 8), (1, 8), (1, 1), (21, 8)))
+    >>> choose_output(("fgr", "err", "pha"), [image, alpha, alpha], block), choose_output((), [image, alpha], block)
+    (2, 1)
+    >>> choose_output((), [label, classes, alpha], block)
+    1
+    """
+    if len(outputs) == 1:
+        return 0
+    maps = {
+        n: channels for n, output in enumerate(outputs) if (channels := _channels_in(output.shape, block))
+    }
+    words = [set(re.split(r"[^a-z]+", name.lower())) for name in names]
+    for word in _ALPHA:
+        for position, own in enumerate(words):
+            if word in own and position in maps:
+                return position
+    first = next(iter(maps), 0)
+    is_one_map = not block.classes and not block.person_class and block.output == "probability"
+    if is_one_map and maps.get(first) == _RGB:
+        return next((n for n, channels in maps.items() if channels == 1 and _is_share(outputs[n])), first)
+    return first
+
+
+def _is_share(output: NDArray[np.generic]) -> bool:
+    """Return whether all values lie from 0 to 1; a map of classes has others."""
+    return bool(float(np.min(output)) >= 0 and float(np.max(output)) <= 1)
+
+
+def _channels_in(shape: tuple[int, ...], block: CustomNetworkBlock) -> int:
+    """Return the number of maps in an output of this shape; 0: it is no map of the image."""
+    try:
+        channels = split_channels(np.zeros(shape, np.bool_), block)
+    except ModelOutputWrong:
+        return 0
+    return len(channels) if min(channels.shape[1:]) > 1 else 0
 
 
 def _takes_pixels(network: OpenNetwork) -> bool:
@@ -162,11 +223,13 @@ def _takes_pixels(network: OpenNetwork) -> bool:
 
 
 def prepare_input(rgb: RgbImage, block: CustomNetworkBlock) -> NDArray[np.float32]:
-    """Return 1x3xHxW or 1xHxWx3: resized, channels in order, (pixel x scale - mean) / std."""
-    pixels = resize_image(rgb, block.known_input_hw)
+    """Return 1xCxHxW or 1xHxWxC: resized, channels in order, (pixel x scale - mean) / std."""
+    pixels: NDArray[Any] = resize_image(rgb, block.known_input_hw)
+    mean, std = np.array(block.mean, dtype=np.float32), np.array(block.std, dtype=np.float32)
     if block.channels == "bgr":
         pixels = pixels[:, :, ::-1]
-    mean, std = np.array(block.mean, dtype=np.float32), np.array(block.std, dtype=np.float32)
+    elif block.channels == "gray":
+        pixels, mean, std = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None], mean[:1], std[:1]
     scale = 1 / _BYTE if block.scale is None else block.scale
     values = (pixels * np.float32(scale) - mean) / std
     if block.layout != "nhwc":
@@ -197,8 +260,15 @@ def _check_input(block: CustomNetworkBlock, network: OpenNetwork) -> None:
     """Compare the declared input with the network's, if the file declares it."""
     if network.input_shape is None:
         return
+    sides = {network.input_shape[1], network.input_shape[-1]} if len(network.input_shape) > _RGB else {None}
+    if not sides & {1, _RGB, None}:
+        raise ConfigError(
+            f"{block.kind} model {block.path.name} takes images of {'x'.join(map(str, network.input_shape))}: export it with "
+            "3 channels (colors) or 1 (gray)"
+        )
     height, width = block.known_input_hw
-    declared = (1, 3, height, width) if block.layout == "nchw" else (1, height, width, 3)
+    channels = 1 if block.channels == "gray" else _RGB
+    declared = (1, channels, height, width) if block.layout == "nchw" else (1, height, width, channels)
     actual = network.input_shape
     fits = len(actual) == len(declared) and all(
         side is None or side == expected for side, expected in zip(actual, declared, strict=True)

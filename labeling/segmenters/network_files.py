@@ -21,7 +21,9 @@ from labeling.segmenters.weights import check_sha256
 FloatBatch = NDArray[np.float32]
 _FLOAT: np.dtype[Any] = np.dtype(np.float32)
 Outputs = list[NDArray[np.generic]]
-_IMAGE_AXES, _COLORS = 4, 3
+_IMAGE_AXES = 4
+_CHANNELS = (3, 1)
+"""Of an image: colors, or gray."""
 _LFS = b"version https://git-lfs"
 _LOCATION = re.compile(rb"\x0a\x08location\x12(?:([\x01-\x7f])|([\x80-\xff])([\x01-\x7f]))", re.DOTALL)
 """Begin of the name of a file of external data in ONNX: a protobuf entry with the key `location` (field 1) and the length
@@ -39,6 +41,8 @@ class OpenNetwork:
     input_dtype: np.dtype[Any] = _FLOAT
     quantization: tuple[float, int] = (0.0, 0)
     """Scale and zero point of the input; a scale of 0: none."""
+    output_names: tuple[str, ...] = ()
+    """Empty if the file does not name its outputs."""
 
 
 def external_files(path: Path) -> list[Path]:
@@ -98,11 +102,24 @@ def input_hw_of(shape: tuple[int | None, ...] | None) -> tuple[int, int] | None:
 
     >>> input_hw_of((1, 3, 256, 192)), input_hw_of((None, 256, 192, 3)), input_hw_of((1, None, None, 3))
     ((256, 192), (256, 192), None)
+    >>> input_hw_of((1, 1, 256, 192))
+    (256, 192)
     """
     if shape is None or len(shape) != _IMAGE_AXES:
         return None
-    height, width = shape[2:] if shape[1] == _COLORS else shape[1:3]
+    height, width = shape[2:] if shape[1] in _CHANNELS else shape[1:3]
     return (height, width) if height and width else None
+
+
+def channels_of(shape: tuple[int | None, ...] | None) -> int | None:
+    """Return the number of channels that an input's shape declares, 3 or 1; None: it does not say.
+
+    >>> channels_of((1, 3, 256, 192)), channels_of((1, 256, 192, 1)), channels_of(None)
+    (3, 1, None)
+    """
+    if shape is None or len(shape) != _IMAGE_AXES:
+        return None
+    return next((number for number in _CHANNELS if number in (shape[1], shape[-1])), None)
 
 
 def _open_onnx(path: Path) -> OpenNetwork:
@@ -128,7 +145,8 @@ def _open_onnx(path: Path) -> OpenNetwork:
             raise _failed("onnx", path, batch, exc) from exc
 
     shape = tuple(side if isinstance(side, int) else None for side in inputs[0].shape)
-    return OpenNetwork(shape or None, run, dtype)
+    names = tuple(output.name for output in session.get_outputs())
+    return OpenNetwork(shape or None, run, dtype, output_names=names)
 
 
 def _onnx_dtype(declared: str, path: Path) -> np.dtype[Any]:
@@ -177,7 +195,8 @@ def _open_litert(path: Path) -> OpenNetwork:
     sides = inputs[0].get("shape_signature", ())
     sides = sides if len(sides) else inputs[0]["shape"]
     shape = tuple(None if side < 0 else int(side) for side in sides)
-    return OpenNetwork(shape, run, dtype, inputs[0]["quantization"])
+    names = tuple(output["name"] for output in outputs)
+    return OpenNetwork(shape, run, dtype, inputs[0]["quantization"], names)
 
 
 def _real_values(tensor: NDArray[np.generic], quantization: tuple[float, int]) -> NDArray[np.generic]:

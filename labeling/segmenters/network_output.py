@@ -218,7 +218,7 @@ def split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> ND
         values = values[None]
     if values.ndim != _MAP_AXES + 1:
         raise ModelOutputWrong(
-            f"{block.path.name}: output {block.output_index} has the shape {output.shape}; it must be one "
+            f"{block.path.name}: output {block.known_output_index} has the shape {output.shape}; it must be one "
             "map with height and width, channels, and a batch of 1: set output_index to another output"
         )
     channels = values if _has_channels_first(values.shape, block) else np.moveaxis(values, -1, 0)

@@ -16,6 +16,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -36,12 +37,14 @@ from labeling.datasets.readers.coco_categories import (
     person_ids,
     refuse_other_categories,
 )
+from labeling.datasets.readers.coco_document import parse_document
 from labeling.datasets.readers.coco_geometry import (
     has_mask,
     read_segmentation,
     resolve_turned_size,
     turn_to_fit,
 )
+from labeling.datasets.readers.inverted import CHECKED_MASKS, refuse_inverted
 from labeling.datasets.readers.label_images import read_label_image
 from labeling.datasets.readers.mask_names import mask_names, name_examples
 from labeling.datasets.readers.masks import read_label_png
@@ -175,7 +178,13 @@ class _Folder:
 
     def __init__(self, path: Path) -> None:
         self._root = path.resolve()
+        refuse_inverted(self._sample(), origin=f"masks_folder: {path}")
         self._videos = _video_names(entry.stem for entry in self._root.iterdir())
+
+    def _sample(self) -> Iterator[Path]:
+        """Yield the first masks."""
+        files = (path for path in self._root.rglob("*") if path.suffix.lower() == ".png" and path.is_file())
+        return islice(files, CHECKED_MASKS)
 
     def find(self, frame: Frame) -> list[Instance] | None:
         for name in self._candidates(frame):
@@ -218,11 +227,9 @@ class _CocoFile:
         text = block.path.read_bytes()
         self.sha256 = hashlib.sha256(text).hexdigest()
         try:
-            tree = json.loads(text)
-        except ValueError as exc:
-            raise ConfigError(
-                f"masks_folder: {self._path} is neither a folder nor JSON ({exc}): check path"
-            ) from exc
+            tree = parse_document(text, origin=self._origin)
+        except ModelOutputWrong as exc:
+            raise ConfigError(str(exc)) from exc
         records, images = self._split(tree)
         categories = tree.get("categories", []) if isinstance(tree, dict) else []
         self._sizes_hw: dict[str, tuple[int, int]] = {}
@@ -277,8 +284,11 @@ class _CocoFile:
         if isinstance(tree, dict) and isinstance(tree.get("annotations"), list):
             images = tree.get("images", [])
             return tree["annotations"], images if isinstance(images, list) else []
+        keys = (
+            f", its keys are {', '.join(list(map(str, tree))[:5])}" if isinstance(tree, dict) and tree else ""
+        )
         raise ConfigError(
-            f"masks_folder: {self._path} is not COCO: it must be a list of results, or an object with "
+            f"masks_folder: {self._path} is not COCO{keys}: it must be a list of results, or an object with "
             "`images` and `annotations`"
         )
 

@@ -1,8 +1,9 @@
 """Libraries and weights that segmenters require, looked up without loading any of them."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -75,13 +76,29 @@ def require_parts(config: RunConfig) -> None:
     except ExtraMissing as exc:
         choice = choose_preset()
         raise ExtraMissing(f"{exc}; or use --config {choice.name}: {choice.reason}") from exc
-    for block in all_blocks(config):
-        if isinstance(block, CustomNetworkBlock):
-            require_network_file(block)
-    for _ in find_hub_models(config):
-        pass
-    for name in needed_weights(config):
-        find_weights(name, config.weights_dir)
+    _require_all(config)
+
+
+def _require_all(config: RunConfig) -> None:
+    """Look for all weights; raise `WeightsMissing` with all that are not there."""
+    own = [
+        partial(require_network_file, one)
+        for one in all_blocks(config)
+        if isinstance(one, CustomNetworkBlock)
+    ]
+    published = [partial(find_weights, name, config.weights_dir) for name in needed_weights(config)]
+    looks: list[Callable[[], object]] = [*own, lambda: list(find_hub_models(config)), *published]
+    missing = []
+    for look in looks:
+        try:
+            look()
+        except WeightsMissing as exc:
+            missing.append(exc)
+    if len(missing) == 1:
+        raise missing[0]
+    if missing:
+        lines = "".join(f"\n  {number}. {exc}" for number, exc in enumerate(missing, start=1))
+        raise WeightsMissing(f"{len(missing)} files are missing:{lines}") from missing[0]
 
 
 def hub_models(block: SegmenterBlock) -> Iterator[tuple[str, str | None]]:

@@ -10,7 +10,13 @@ from pydantic import SecretStr
 
 from configs.environment import all_variables
 from configs.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
-from labeling.sources.file_types import LIST_SUFFIXES, is_archive_name, is_image_name, suffix_of
+from labeling.sources.file_types import (
+    LIST_SUFFIXES,
+    UNREAD_LIST_SUFFIXES,
+    is_archive_name,
+    is_image_name,
+    suffix_of,
+)
 from labeling.sources.folders import PATTERN, find_in_folder, find_matches
 from labeling.sources.lists import ListRow, read_list
 from labeling.sources.passed_over import PassedOverCounter
@@ -179,6 +185,10 @@ def _expand_file(path: Path, context: _Context) -> Expanded:
         yield SourceItem(str(_canonical(path)), "archive")
     elif suffix_of(path.name) in LIST_SUFFIXES:
         yield from _expand_list(path, context)
+    elif suffix_of(path.name) in UNREAD_LIST_SUFFIXES:
+        raise UnsupportedVideo(
+            f"{path}: neither a video nor a list that is read: write the sources into a .txt file, one per line, or a .csv table"
+        )
     elif is_image_name(path.name):
         raise NotAVideo(f"{path}: a single image; name its folder, or a pattern such as {path.parent}/*")
     else:

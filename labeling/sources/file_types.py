@@ -25,7 +25,11 @@ SYSTEM_FOLDERS = frozenset({
     "recycler", "system volume information", "lost+found", "__macosx", "network trash folder", "temporary items",
 })  # fmt: skip
 """Thumbnails, deleted files and snapshots of network storage, Windows and macOS; in lower case."""
-LIST_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
+LIST_SUFFIXES = frozenset({".csv", ".m3u", ".m3u8", ".tsv", ".txt"})
+UNREAD_LIST_SUFFIXES = frozenset(
+    {".json", ".jsonl", ".ods", ".pls", ".xls", ".xlsx", ".xspf", ".yaml", ".yml"}
+)
+"""Lists and tables of other kinds."""
 ARCHIVE_SUFFIXES = (
     ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst",
 )  # fmt: skip

@@ -18,6 +18,7 @@ from labeling.sources.file_types import (
 from labeling.sources.passed_over import PassedOverCounter
 from labeling.sources.source import FailedSource, SourceItem
 
+LINK_OUT = "links that lead out of the folder: they were followed"
 PATTERN = re.compile(r"[*?\[]")
 """Characters that make a path a pattern."""
 SYSTEM_FOLDER = "system folders (thumbnails, deleted files, snapshots): name one to have it searched"
@@ -38,8 +39,8 @@ def find_in_folder(
 ) -> Iterator[SourceItem | FailedSource]:
     """Yield every video below a folder, and each folder's images together, in natural order of names.
 
-    Hidden entries are skipped; system folders and unknown suffixes too, which are counted. Links are followed, and each real folder is entered once. A
-    folder that cannot be read is yielded as a failure. Raises SourceNotFound if nothing is found.
+    Hidden entries are skipped; system folders and unknown suffixes too, which are counted. Links are followed, each
+    real folder is entered once, and links out of the folder are counted. A folder that cannot be read is yielded as a failure. Raises SourceNotFound if nothing is found.
     """
     found_any, packed = False, 0
     counter = passed_over or PassedOverCounter()
@@ -49,6 +50,7 @@ def find_in_folder(
             yield FailedSource(str(real_folder), names)
             continue
         packed += sum(map(is_packed_name, names))
+        _count_links_out(folder, real_folder, names, counter)
         for name in names:
             if not (is_video_name(name) or is_image_name(name)):
                 counter.add(str(folder), why_passed_over(name), name)
@@ -58,6 +60,16 @@ def find_in_folder(
     if not found_any:
         advice = f"; name the {packed} archives in it, one by one or by a pattern" if packed else ""
         raise SourceNotFound(f"{folder}: no video and no image in this folder{advice}")
+
+
+def _count_links_out(folder: Path, here: Path, names: list[str], counter: PassedOverCounter) -> None:
+    """Count the links that lead out of the folder that was named; they are followed."""
+    root = folder.resolve()
+    if not here.is_relative_to(root):
+        counter.add(str(folder), LINK_OUT, str(here))
+    for path in (here / name for name in names if is_video_name(name) or is_image_name(name)):
+        if here.is_relative_to(root) and path.is_symlink() and not path.resolve().is_relative_to(root):
+            counter.add(str(folder), LINK_OUT, str(path.relative_to(root)))
 
 
 def find_matches(pattern: Path) -> Matches:

@@ -141,9 +141,10 @@ def check_url(url: str, *, allow_link_local: bool = False) -> None:
     scheme = url_scheme(url)
     if scheme not in PAGE_SCHEMES | CAMERA_SCHEMES:
         known = ", ".join(sorted(PAGE_SCHEMES | CAMERA_SCHEMES))
-        raise UnsupportedVideo(
-            f"{shown}: URLs with the scheme {scheme!r} are refused; use one of {known}, or a path"
-        )
+        advice = f"use one of {known}, or a path"
+        if scheme == "file":
+            advice = f"write the path {unquote(shown.partition(':')[2].removeprefix('//'))}"
+        raise UnsupportedVideo(f"{shown}: URLs with the scheme {scheme!r} are refused; {advice}")
     host = _host_of(url)
     if not host and scheme not in {"udp", "rtp"}:
         raise UnsupportedVideo(f"{shown}: the URL names no host; write one")

@@ -50,14 +50,22 @@ class FolderImages:
     def save(self, name: str, content: bytes) -> None:
         """Store an image completely or not at all; an existing one stays."""
         path = self.folder / name
-        with storage_errors(path):
-            try:
-                os.utime(path)  # looks new, so that `gc` does not delete it before its row is written
-            except PermissionError:  # another user's file: it is stored
-                pass
-            except FileNotFoundError:
+        if not self.keeps(name):
+            with storage_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, content)
+
+    def keeps(self, name: str) -> bool:
+        """Return whether an image is stored; it then looks new, so that `gc` leaves it until its row is written."""
+        path = self.folder / name
+        with storage_errors(path):
+            try:
+                os.utime(path)
+            except PermissionError:  # another user's file: it is stored
+                return True
+            except FileNotFoundError:
+                return False
+        return True
 
     @contextmanager
     def saving(self) -> Iterator[Save]:
@@ -95,6 +103,9 @@ class StoredImages:
     def save(self, name: str, content: bytes, *, abandoned: Event | None = None) -> None:
         if not self.store.has(name, abandoned=abandoned):
             self.store.put(name, content, abandoned=abandoned)
+
+    def keeps(self, name: str) -> bool:
+        return self.store.has(name)
 
     @contextmanager
     def saving(self) -> Iterator[Save]:

@@ -1,5 +1,6 @@
 """Clips and frames, the input of a segmenter."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -74,6 +75,21 @@ def frame_key(pts_ms: int | None, index: int | None) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LazyImage:
+    """Pixels that are decoded each time they are read."""
+
+    size_hw: tuple[int, int]
+    read: Callable[[], RgbImage]
+
+    def mirror(self) -> "LazyImage":
+        return LazyImage(self.size_hw, lambda: _flip(self.read()))
+
+
+def _flip(rgb: RgbImage) -> RgbImage:
+    return np.ascontiguousarray(rgb[:, ::-1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One image of a clip, identified by (`video_id`, `key`).
 
@@ -85,7 +101,7 @@ class Frame:
     video_id: str
     pts_ms: int | None
     """Presentation time in ms; None for an image without a time."""
-    rgb: RgbImage
+    pixels: RgbImage | LazyImage
     shot: int = 0
     """Presentation time in ms of the first frame of this shot; the index of an image without a time."""
     sharpness: float = 0.0
@@ -103,10 +119,18 @@ class Frame:
         return frame_key(self.pts_ms, self.index)
 
     @property
+    def rgb(self) -> RgbImage:
+        """The image; of a lazy one this decodes it. Raises `SourceError` then if the video can no longer be read."""
+        return self.pixels.read() if isinstance(self.pixels, LazyImage) else self.pixels
+
+    @property
     def size_hw(self) -> tuple[int, int]:
-        height, width = self.rgb.shape[:2]
+        if isinstance(self.pixels, LazyImage):
+            return self.pixels.size_hw
+        height, width = self.pixels.shape[:2]
         return height, width
 
     def mirror(self) -> Self:
         """Return the frame flipped left to right."""
-        return replace(self, rgb=np.ascontiguousarray(self.rgb[:, ::-1]), is_mirrored=not self.is_mirrored)
+        pixels = self.pixels.mirror() if isinstance(self.pixels, LazyImage) else _flip(self.pixels)
+        return replace(self, pixels=pixels, is_mirrored=not self.is_mirrored)

@@ -65,7 +65,7 @@ class StudentStage(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         ious = frame_ious(self.network(batch["image"]), batch["labels"])
-        self.log(VAL_IOU, ious.mean(), on_epoch=True, batch_size=len(ious))
+        self.log(VAL_IOU, ious.mean(), on_epoch=True, batch_size=len(ious), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         settings = self.settings

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
@@ -62,6 +63,28 @@ class EdgeRecorder:
         for one in tracked:
             if one.track_id is not None and one.mask:
                 self._see(frame, now_s, one.track_id, one)
+
+    def to_values(self) -> list[list[Any]]:
+        """Return what `tracks` uses: number, shot and edges of each track, and whether its number was given."""
+        return [
+            [
+                number,
+                path.shot,
+                path.begin and path.begin.to_json(),
+                path.end and path.end.to_json(),
+                number in self._given,
+            ]
+            for number, path in self._paths.items()
+        ] + [[number, None, None, None, True] for number in self._given - self._paths.keys()]
+
+    def restore(self, values: Sequence[Sequence[Any]]) -> None:
+        """Take the state that `to_values` gave at the end of the same frames."""
+        for number, shot, begin, end, is_given in values:
+            if shot is not None:
+                edges = (edge and TrackEdge.from_json(edge) for edge in (begin, end))
+                self._paths[number] = _Path(shot, next(edges), end=next(edges))
+            if is_given:
+                self._given.add(number)
 
     def _forget(self, now_s: float) -> None:
         old = [n for n, path in self._paths.items() if not path.begin and now_s - path.recent[-1][0] > LINK_S]

@@ -8,6 +8,7 @@ training continues with the next epoch, to the same loss curve.
 import csv
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -131,18 +132,28 @@ def _make_loader(dataset: Dataset[Batch], settings: Training, plan: StagePlan) -
         sampler=EpochSampler(settings.batch * plan.steps_per_epoch),
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
+        worker_init_fn=_forget_exit_handlers,
     )
+
+
+def _forget_exit_handlers(_worker: int) -> None:
+    """Drop what is to be called at the end of threads: a forked process has no threads of its parent.
+
+    Prefect's handler would fail there, and the whole training with it.
+    """
+    getattr(threading, "_threading_atexits", []).clear()
 
 
 def _make_trainer(settings: Training, plan: StagePlan) -> lightning.Trainer:
     several = settings.devices > 1
+    has_gpus = settings.device != "cpu" and torch.cuda.is_available()
     return lightning.Trainer(
         max_epochs=plan.epochs,  # with max_steps, Lightning resumes as if an epoch was not finished
         precision=PRECISIONS[settings.precision],
         accelerator=_ACCELERATORS[settings.device],
         devices=settings.devices,
         strategy=plan.strategy if several else "auto",
-        sync_batchnorm=several,
+        sync_batchnorm=several and has_gpus,  # torch has it for GPUs alone
         use_distributed_sampler=False,  # EpochSampler deals the samples out
         plugins=[AtomicCheckpoints()],
         callbacks=list(_checkpoints(plan)),

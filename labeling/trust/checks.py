@@ -19,7 +19,7 @@ from labeling.structures.reasons import Reason
 from labeling.structures.records import ShardNote
 from labeling.trust.decide import find_still_masks, moves_outside, needs_flip, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, InstanceEvidence
-from labeling.trust.flow_consistency import PreviousFrame, compare_along_motion
+from labeling.trust.flow_consistency import KeptFlows
 from labeling.trust.persons import could_accept_each
 from labeling.trust.second_opinion import SecondOpinionComparer
 from labeling.trust.static_regions import StaticRegionDetector
@@ -52,8 +52,9 @@ class EvidenceCollector:
     config: RunConfig
     watch: Stopwatch
     static_regions: StaticRegionDetector = field(default_factory=StaticRegionDetector)
-    before: PreviousFrame | None = None
-    """The last compared frame."""
+    flows: KeptFlows = field(default_factory=KeptFlows)
+    before: ComparedFrame | None = None
+    """The last one."""
 
     def observe(self, frame: Frame) -> None:
         """Add a sampled frame to the statistics of its shot, whether it is kept or rejected later."""
@@ -70,13 +71,8 @@ class EvidenceCollector:
             known = self._add_flow(frames, known)
         return self._add_second_opinion(frames, known)
 
-    def remember(self, frame: Frame) -> None:
-        """Remember an accepted frame for `check_shot`."""
-        if self.config.trust.watches_shots:
-            self.static_regions.remember(frame)
-
     def check_shot(self, pts_ms: int | None, people: Sequence[Instance]) -> tuple[Reason, ...]:
-        """Return the doubts that the whole shot raises about a remembered frame; call it at the clip's end.
+        """Return the doubts that the whole shot raises about an observed frame; call it at the clip's end.
 
         If some masks of people do not move, missed people are not searched: such masks are no measure of a person's size.
         Without a time, there are no doubts.
@@ -104,7 +100,7 @@ class EvidenceCollector:
             return [self.static_regions.moving_fraction(one.mask, pts_ms) for one in people]
 
     def find_missed(self, pts_ms: int, people: Sequence[Instance]) -> tuple[Reason, ...]:
-        """Return the doubt about a remembered frame in which something moves outside these masks; call it at the clip's end."""
+        """Return the doubt about an observed frame in which something moves outside these masks; call it at the clip's end."""
         minimum = self.config.trust.min_missed_person_size
         if not minimum:
             return ()
@@ -188,11 +184,10 @@ class EvidenceCollector:
         """Measure the consistency along the motion. Call it for every frame in order: each is the next one's previous frame."""
         if compared.frame.pts_ms is None:
             return known
-        before, now = self.before, PreviousFrame.of(compared.frame, compared.teacher)
-        self.before = now
+        before, self.before = self.before, compared
         if before is None or not would_accept(compared.agreement, known, self.config.trust):
             return known
-        found = compare_along_motion(now, before)
+        found = self.flows.compare((compared.frame, compared.teacher), (before.frame, before.teacher))
         return with_coherence(replace(known, flow_iou=found.iou), found.coherence) if found else known
 
     def _add_second_opinion(

@@ -5,8 +5,9 @@ between small luma images. A pixel whose forward and backward flow do not return
 one of the frames and is ignored (the check of Sundaram, Brox and Keutzer, 2010).
 """
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import cv2
@@ -95,6 +96,28 @@ def compare_along_motion(now: PreviousFrame, before: PreviousFrame) -> FlowConsi
     there = before.small_union()
     iou = _iou_where_known(union, _move(there, sources), is_known) if there.any() else None
     return FlowConsistency(iou, tuple(coherence))
+
+
+@dataclass(slots=True)
+class KeptFlows:
+    """The results of `compare_along_motion` for frames of one clip, by a hash of both frames and their instances."""
+
+    known: dict[str, list[Any]] = field(default_factory=dict)
+    """IoU and coherence of each; both empty where there was no result."""
+    has_new: bool = False
+
+    def compare(
+        self, now: tuple[Frame, Sequence[Instance]], before: tuple[Frame, Sequence[Instance]]
+    ) -> FlowConsistency | None:
+        """See `compare_along_motion`; the pixels of frames that were compared before are not read."""
+        seen = repr([(frame.key, frame.shot, tuple(people)) for frame, people in (now, before)])
+        name = hashlib.sha256(seen.encode()).hexdigest()[:32]
+        if name not in self.known:
+            found = compare_along_motion(PreviousFrame.of(*now), PreviousFrame.of(*before))
+            self.known[name] = [found.iou, found.coherence] if found else []
+            self.has_new = True
+        values = self.known[name]
+        return FlowConsistency(values[0], tuple(values[1])) if values else None
 
 
 def measure_flow_iou(now: PreviousFrame, before: PreviousFrame) -> float | None:

@@ -8,9 +8,10 @@ Each look of a shot (day, infrared) has its own statistics. Clocks and other ove
 they neither move nor are missed.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import ChainMap, Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from labeling.background.looks import LookFinder, LookThumbnail
 from labeling.background.overlays import find_overlays
+from labeling.storage.observations import Observation
 from labeling.structures.frames import Frame, LumaImage, RgbImage
 from labeling.structures.masks import BoolArray, BoxXywh, Mask
 from labeling.trust.missed_people import find_missed, is_steady
@@ -60,11 +62,11 @@ class _ShotRecorder:
     sharp: list[LumaImage] = field(default_factory=list)
     """The same images, large enough to find overlays."""
 
-    def add(self, pts_ms: int, rgb: RgbImage) -> None:
+    def add(self, pts_ms: int, rgb: RgbImage, luma: LumaImage) -> None:
         self.last_ms = pts_ms
         if self.seen % self.stride == 0:
             self.times.append(pts_ms)
-            self.images.append(shrink_luma(rgb, WIDTH_PX))
+            self.images.append(luma)
             self.sharp.append(shrink_luma(rgb, OVERLAY_WIDTH_PX))
             self.scale = rgb.shape[1] / self.sharp[-1].shape[1]
         self.seen += 1
@@ -121,6 +123,34 @@ class _ShotStatistics:
     overlay: BoolArray
     """Which small pixels belong to overlays."""
 
+    def to_values(self) -> list[Any]:
+        return [self.is_static, self.is_long, self.times.tolist(), self.overlay_boxes]
+
+    def to_arrays(self, number: int) -> dict[str, NDArray[Any]]:
+        """Return the arrays, apart from the images, by names that begin with the number of the shot."""
+        return {f"{number}-{name}": getattr(self, name) for name in ("median", "changes", "overlay")}
+
+    @classmethod
+    def restore(
+        cls,
+        number: int,
+        values: Sequence[Any],
+        arrays: Mapping[str, NDArray[Any]],
+        lumas: Mapping[int, LumaImage],
+    ) -> Self:
+        """Return what `to_values` and `to_arrays` gave."""
+        is_static, is_long, times, boxes = values
+        return cls(
+            median=arrays[f"{number}-median"],
+            changes=arrays[f"{number}-changes"],
+            is_static=is_static,
+            is_long=is_long,
+            times=np.array(times),
+            images=np.stack([lumas[pts_ms] for pts_ms in times]),
+            overlay_boxes=tuple((x, y, w, h) for x, y, w, h in boxes),
+            overlay=arrays[f"{number}-overlay"],
+        )
+
     def moving(self, image: LumaImage) -> BoolArray:
         """Return which pixels of one of its images belong to something that moves."""
         differs: BoolArray = np.abs(image - self.median) > NOISE_LEVELS
@@ -148,11 +178,13 @@ class StaticRegionDetector:
         self._keys: dict[int, _Key] = {}
         """Of the observed frames, by time in ms."""
         self._finished: dict[_Key, _ShotStatistics | None] = {}
-        self._remembered: dict[int, tuple[_Key, LumaImage]] = {}
+        self._lumas: dict[int, LumaImage] = {}
+        """Small images of the observed frames, by time in ms."""
+        self._is_complete = False
 
     def observe(self, frame: Frame) -> None:
-        """Add a frame to its look and shot; a frame without a time is ignored."""
-        if frame.pts_ms is None:
+        """Add a frame to its look and shot; a frame without a time is ignored, as are all if the clip was observed before."""
+        if frame.pts_ms is None or self._is_complete:
             return
         if frame.shot != self._shot:
             self._finish_shot()
@@ -160,12 +192,37 @@ class StaticRegionDetector:
         look = self._finder.find(LookThumbnail.of(frame.rgb))
         key = frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX), look
         self._keys[frame.pts_ms] = key
-        self._current.setdefault(key, _ShotRecorder(frame.pts_ms)).add(frame.pts_ms, frame.rgb)
+        self._lumas[frame.pts_ms] = shrink_luma(frame.rgb, WIDTH_PX)
+        recorder = self._current.setdefault(key, _ShotRecorder(frame.pts_ms))
+        recorder.add(frame.pts_ms, frame.rgb, self._lumas[frame.pts_ms])
 
-    def remember(self, frame: Frame) -> None:
-        """Remember an observed frame whose masks will be judged; a frame without a time is ignored."""
-        if frame.pts_ms is not None:
-            self._remembered[frame.pts_ms] = (self._keys[frame.pts_ms], shrink_luma(frame.rgb, WIDTH_PX))
+    def to_observation(self) -> Observation:
+        """Return all that was observed; call it at the end."""
+        self._finish_shot()
+        lumas = {f"luma{pts_ms}": luma for pts_ms, luma in self._lumas.items()}
+        keys = [[pts_ms, *_key_to_values(key)] for pts_ms, key in self._keys.items()]
+        shots = [[*_key_to_values(key), shot and shot.to_values()] for key, shot in self._finished.items()]
+        arrays = [
+            shot.to_arrays(number) for number, shot in enumerate(self._finished.values()) if shot is not None
+        ]
+        return Observation({"frames": keys, "shots": shots}, ChainMap(lumas, *arrays))
+
+    @classmethod
+    def from_observation(cls, seen: Observation) -> Self:
+        """Return a detector that has observed its clip."""
+        detector = cls()
+        detector._is_complete = True
+        for pts_ms, *key in seen.values["frames"]:
+            detector._keys[pts_ms] = _key_from_values(key)
+            detector._lumas[pts_ms] = seen.arrays[f"luma{pts_ms}"]
+        for number, (*key, values) in enumerate(seen.values["shots"]):
+            shot = (
+                None
+                if values is None
+                else _ShotStatistics.restore(number, values, seen.arrays, detector._lumas)
+            )
+            detector._finished[_key_from_values(key)] = shot
+        return detector
 
     def most_overlays(self) -> tuple[str, ...]:
         """Return size and place of the overlays, in the part of the clip that has most of them; call it at the end."""
@@ -180,7 +237,7 @@ class StaticRegionDetector:
         return max(by_shot.values(), default=0)
 
     def moving_fraction(self, mask: Mask, pts_ms: int) -> float | None:
-        """Return the share of a remembered frame's mask that moves, in [0, 1].
+        """Return the share of an observed frame's mask that moves, in [0, 1].
 
         None: the shot has too few images, or is short and the camera moves, or the mask is smaller than one small pixel.
         """
@@ -191,7 +248,7 @@ class StaticRegionDetector:
         return float(shot.moving(image)[inside].mean()) if inside.any() else None
 
     def find_missed(self, masks: Sequence[Mask], pts_ms: int, *, min_share: float) -> BoxXywh | None:
-        """Return the box, in a remembered frame's pixels, of what moves outside all masks.
+        """Return the box, in an observed frame's pixels, of what moves outside all masks.
 
         None: nothing does, the shot is too short, the camera moves, or there is no mask (see
         `labeling.trust.missed_people.find_missed`).
@@ -204,14 +261,23 @@ class StaticRegionDetector:
         return box and _enlarge(box, image, masks[0].size_hw)
 
     def _recall(self, pts_ms: int) -> tuple[_ShotStatistics | None, LumaImage]:
-        """Return the statistics of a remembered frame's shot, None if it has too few images, and its small image."""
+        """Return the statistics of an observed frame's shot, None if it has too few images, and its small image."""
         self._finish_shot()
-        key, image = self._remembered[pts_ms]
-        return self._finished.get(key), image
+        return self._finished.get(self._keys[pts_ms]), self._lumas[pts_ms]
 
     def _finish_shot(self) -> None:
         self._finished |= {key: recorder.statistics() for key, recorder in self._current.items()}
         self._current = {}
+
+
+def _key_to_values(key: _Key) -> list[int]:
+    shot, (width, height), look = key
+    return [shot, width, height, look]
+
+
+def _key_from_values(values: Sequence[int]) -> _Key:
+    shot, width, height, look = values
+    return shot, (width, height), look
 
 
 def _shrink(mask: Mask, image: LumaImage) -> BoolArray:

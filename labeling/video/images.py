@@ -1,5 +1,6 @@
 """Images of a folder, read one at a time."""
 
+import re
 import struct
 import sys
 import zlib
@@ -25,6 +26,11 @@ SAMPLED_IMAGES = 20
 """Images of a set from which the range of levels is taken."""
 USED_SHARE = (0.1, 99.9)
 """Percentiles of the levels that are taken as the darkest and the brightest: single pixels are often broken."""
+_DEEP_COLOR = re.compile(r"RGBA?;16")
+"""In the arguments of Pillow's decoder: the file has 16 bits for each color."""
+_WHITES = (255, 1023, 4095, 16383, 65535)
+"""White in colors of 8, 10, 12, 14 and 16 bits."""
+_ORIENTATION = 0x0112
 _UNREADABLE = (
     OSError,
     SyntaxError,
@@ -71,10 +77,12 @@ def read_image(path: Path, levels: Levels | None = None) -> RgbImage:
         UnsupportedVideo: the image is smaller than 16 pixels on a side.
     """
     if not path.is_file():
-        raise SourceNotFound(f"{path} is not a file: check the name")
+        advice = "a folder: name an image in it" if path.is_dir() else "not a file: check the name"
+        raise SourceNotFound(f"{path} is {advice}")
     try:
         with open_image(path) as image:
-            rgb = _to_rgb(ImageOps.exif_transpose(image), levels)
+            deep = _deep_colors(path, image)
+            rgb = _to_rgb(ImageOps.exif_transpose(image), levels) if deep is None else _scale(deep, levels)
     except _UNREADABLE as exc:
         if isinstance(exc, OSError) and exc.errno:
             raise SourceUnreachable(
@@ -92,13 +100,16 @@ def find_levels(paths: Sequence[Path]) -> Levels | None:
     """Return the levels that 16-bit images of one set use, for all of them; None if they have 8 bits.
 
     Thermal cameras store 14 bits, of which one scene uses a part: of the upper 8 bits, three levels would be left.
-    Images that use more than half of the range are photos, and are not changed. Unreadable ones are passed over.
+    Images that use more than half of the range are photos, and are not changed. Colors of 10, 12 or 14 bits are scaled by
+    that depth, so that black and their balance stay. Unreadable images are passed over.
     """
     used: list[tuple[float, float]] = []
     for path in paths[:: max(1, -(-len(paths) // SAMPLED_IMAGES))]:
         with suppress(*_UNREADABLE), open_image(path) as image:
             if image.mode.startswith("I"):
                 used.append(_used_levels(_sixteen_bits(image)))
+            elif (deep := _deep_colors(path, image)) is not None:
+                used.append((0.0, _white_of(deep)))
     return _join_levels(used) if used else None
 
 
@@ -137,12 +148,37 @@ def _sixteen_bits(image: Image.Image) -> NDArray[np.int64]:
     return values
 
 
+def _deep_colors(path: Path, image: Image.Image) -> NDArray[np.int64] | None:
+    """Return HxWx3 levels of a color image of 16 bits, of which Pillow would keep the upper 8; None: it is none.
+
+    One that its orientation rotates is left to Pillow.
+    """
+    is_deep = any(_DEEP_COLOR.search(str(tile.args)) for tile in getattr(image, "tile", ()))
+    if not is_deep or image.getexif().get(_ORIENTATION, 1) not in (0, 1):
+        return None
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
+    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+    if values is None or values.dtype != np.uint16:
+        return None
+    return np.asarray(values[:, :, ::-1].astype(np.int64))
+
+
+def _white_of(values: NDArray[np.int64]) -> float:
+    """Return the white of the smallest usual depth that holds these levels."""
+    used = float(np.percentile(values, USED_SHARE[1]))
+    return next(white for white in _WHITES if used <= white)
+
+
+def _scale(values: NDArray[np.int64], levels: Levels | None) -> RgbImage:
+    low, high = levels or (0, int(_white_of(values)))
+    return np.clip((values - low) * 256 // (high - low + 1), 0, 255).astype(np.uint8)
+
+
 def _to_rgb(image: Image.Image, levels: Levels | None) -> RgbImage:
     if image.mode.startswith("I"):  # Pillow would clip these at 255 instead of scaling them
         values = _sixteen_bits(image)
         low, high = levels or _join_levels([_used_levels(values)])
-        scaled = np.clip((values - low) * 256 // (high - low + 1), 0, 255)
-        return np.repeat(scaled.astype(np.uint8)[:, :, None], 3, axis=2)
+        return np.repeat(_scale(values, (low, high))[:, :, None], 3, axis=2)
     if image.mode == "F":
         raise ValueError("floating-point levels have no standard range")
     opaque = image.convert("RGBA") if image.mode in {"P", "PA", "LA"} else image

@@ -202,7 +202,8 @@ def _read_tail(container: InputContainer, stream: VideoStream, step_s: Fraction,
             tail.end_s = _later(tail.end_s, end_s)
             if packet.stream_index == stream.index:
                 tail.packets += 1
-                end_s = end_s and time.next(end_s)
+                if is_joined:  # elsewhere a step back is only the order of decoding, across a gap by hours
+                    end_s = end_s and time.next(end_s)
                 tail.video_end_s = _later(tail.video_end_s, end_s)
                 tail.has_frame = tail.has_frame or _gives_frame(stream, packet)
     tail.has_frame = tail.has_frame or _gives_frame(stream, None)

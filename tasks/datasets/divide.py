@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.datasets.splits import anchors_of, frame_splits, own_videos
+from db.datasets.strata import causes_of, smallest_found
 from labeling.datasets.records import SPLITS
-from labeling.datasets.splits.assignment import Assignment, assign_videos
+from labeling.datasets.splits.assignment import NO_STRATA, Assignment, assign_videos
+from labeling.datasets.splits.stratify import StrataOf, VideoStrata
 from labeling.datasets.splits.thumbnail_file import ThumbnailFile
+from labeling.students.groups import size_group
 from tasks.datasets.choose import ChosenFrames
 from tasks.datasets.compare import AnchorFrames, describe_all, near_keys, near_other_splits
 from tasks.datasets.order import DatasetOrder
@@ -50,7 +53,9 @@ def divide_frames(
         own_codes = _codes_by_video(frames, own)[frames.videos]
         is_near = near_other_splits(np.flatnonzero((own_codes >= 0) & (older < 0)), own_codes, known, file)
     new = [frames.credits[video_id] for video_id in frames.used_videos if video_id not in own]
-    assigned = assign_videos(new, anchors_of(session, name, is_frozen=is_frozen), near, order.division)
+    anchors = anchors_of(session, name, is_frozen=is_frozen)
+    strata = NO_STRATA if is_frozen else _strata(session, frames, own_codes)
+    assigned = assign_videos(new, anchors, near, order.division, strata)
     codes = np.where(older >= 0, older, _codes_by_video(frames, own | dict(assigned.splits))[frames.videos])
     reasons = dict(_left_out(frames, codes, assigned))
     if is_frozen:
@@ -61,6 +66,28 @@ def divide_frames(
     reasons |= dict.fromkeys((at for at in unreadable if older[at] < 0), UNREADABLE)
     codes[list(reasons)] = -1
     return DividedFrames(codes.astype(np.int8), dict(Counter(reasons.values())), assigned.groups)
+
+
+def _strata(session: Session, frames: ChosenFrames, known: Codes) -> VideoStrata:
+    """Return the strata of chosen frames before their labels are frozen: sizes are those of the teacher's masks.
+
+    `known` has the split of the video of each frame; -1: of a new video.
+    """
+    names = [
+        SPLITS[code] if code >= 0 else frames.video_ids[video]
+        for code, video in zip(known, frames.videos, strict=True)
+    ]
+    found: dict[str, set[str]] = {}
+    for number, run in enumerate(frames.runs):
+        at = np.flatnonzero(frames.run_of == number)
+        of_frame = dict(zip(frames.ids[at].tolist(), (names[one] for one in at), strict=True))
+        for frame, (smallest, size_hw) in smallest_found(session, run.id, of_frame).items():
+            found.setdefault(of_frame[frame], set()).add(size_group(smallest, size_hw))
+        for cause, of_cause in causes_of(session, [run.id], of_frame).items():
+            for frame in of_cause:
+                found.setdefault(of_frame[frame], set()).add(f"cause {cause}")
+    by_split: StrataOf = {split: found.pop(split) for split in SPLITS if split in found}
+    return VideoStrata(found, by_split)
 
 
 def _left_out(frames: ChosenFrames, codes: Codes, assigned: Assignment) -> Iterator[tuple[int, str]]:

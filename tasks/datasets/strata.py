@@ -1,4 +1,4 @@
-"""The strata of a dataset version: the frames of each cause of disagreement, and of each size of the smallest person."""
+"""The strata of frames: those of each cause of disagreement, and of each size of the smallest person."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ def strata_of(
     """Return the strata of each of these frames: its size first, then its causes."""
     smallest = smallest_people(session, [row.labels_id for row in rows])
     found = {row.frame_id: [size_group(smallest.get(row.labels_id), (row.height, row.width))] for row in rows}
-    for cause, frames in sorted(causes_of(session, made, list(found)).items()):
+    runs = [str(run["id"]) for run in made.runs]
+    for cause, frames in sorted(causes_of(session, runs, list(found)).items()):
         for frame_id in frames:
             found[frame_id].append(f"cause {cause}")
     return {frame_id: tuple(strata) for frame_id, strata in found.items()}

@@ -125,6 +125,9 @@ def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
     [
         ("agreement.hard_below=1.5", "less than or equal to 1"),
         ("agreement.hard_below=lots", "valid number"),
+        ("agreement.hard_below=0,6", r"write 0\.6, with a point"),
+        ("agreement.hard_below=60 %", r"'60 %' is no number: write 0\.6"),
+        ("agreement={hard_below: 0,6}", "',6' is read as another key"),
         ("agreement.hard_below", "write key=value"),
         ("=3", "write key=value"),
         ("teacher.min_box_score.x=3", "has no keys"),

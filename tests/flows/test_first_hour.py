@@ -195,7 +195,7 @@ def test_a_dry_run_says_what_would_be_read_and_writes_nothing(context: Context, 
     (tmp_path / "clips" / "broken.mp4").write_text("no video")
     words = ("run", "clips", "http://192.0.2.1/a.mp4", "--config", "scripted.yaml", "--dry-run")
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
-    preview = json.loads(maskmill(*words, "--json").stdout)
+    preview = json.loads(maskmill(*words, "--json", code=3).stdout)
     found = {Path(one["spec"]).name: one for one in preview["sources"]}
     assert (found["video.mp4"]["duration_s"], found["video.mp4"]["frames"]) == (2.0, 4)
     assert found["broken.mp4"]["note"].startswith("not_a_video")
@@ -203,12 +203,14 @@ def test_a_dry_run_says_what_would_be_read_and_writes_nothing(context: Context, 
     assert preview["frames"] == 4
     assert preview["seconds"] > 0
     assert preview["passed_over"]
-    assert "nothing was read or written" in maskmill(*words).stdout
+    assert "nothing was read or written" in maskmill(*words, code=3).stdout
+    nothing = maskmill("run", "clips/broken.mp4", *words[3:], code=4)
+    assert "not_a_video" in nothing.stdout
     after = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
     assert {name for name in after if name.suffix not in (".db-wal", ".db-shm")} == {
         name for name in before if name.suffix not in (".db-wal", ".db-shm")
     }
-    fresh = json.loads(maskmill(*words, "--home", "elsewhere", "--json").stdout)
+    fresh = json.loads(maskmill(*words, "--home", "elsewhere", "--json", code=3).stdout)
     assert fresh["seconds"] is None
     assert not (tmp_path / "elsewhere").exists()
 

@@ -209,7 +209,7 @@ def test_a_part_of_a_video_is_cut_out_with_its_sound(tmp_path: Path) -> None:
     refused = matte("walk.mp4", "--out", "out", code=2)
     assert "(part)" in refused.stderr
     assert (
-        "--end 1 is not after --start 2"
+        "--end 1 s is not after --start 2 s"
         in matte("walk.mp4", "--out", "o", "--start", "2", "--end", "1", code=2).stderr
     )
     assert "is 2.00 s long" in matte("walk.mp4", "--out", "late", "--start", "7", code=4).output

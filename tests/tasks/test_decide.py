@@ -56,10 +56,15 @@ def lines(context: Context, run_id: str) -> list[object]:
 
 @pytest.mark.slow
 def test_another_threshold_gives_what_a_run_gives_without_inference(context: Context, tmp_path: Path) -> None:
-    old = make_run(context, config_of(tmp_path), source=str(tmp_path / "video.mp4"))
+    video = tmp_path / "video.mp4"
+    old = make_run(context, config_of(tmp_path), source=str(video))
+    video.rename(tmp_path / "away.mp4")
     decided = decide_again(context, old, [LOWER])
     assert (decided.known > 0, decided.computed) == (True, 0)
     assert decided.summary.counts["sampled"] == 4
+    nothing_single = decide_again(context, old, ["pose_filter.people=single"])
+    assert nothing_single.summary.shards_done == 1, "a rule about people needs no pixels either"
+    (tmp_path / "away.mp4").rename(video)
     Home(tmp_path / "fresh").create()
     fresh = open_context(Home(tmp_path / "fresh"))
     whole = make_run(fresh, config_of(tmp_path, hard_below=0), source=str(tmp_path / "video.mp4"))

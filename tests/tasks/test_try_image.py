@@ -1,6 +1,7 @@
 """What a segmenter sees in one image, and one bad mask among good ones."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from configs.errors import ModelOutputWrong
+from configs.errors import ConfigError, ModelOutputWrong, NoSuchPart, SourceNotFound
 from configs.load import validate_config
 from configs.models import RunConfig
 from flows.cli.main import app
@@ -18,8 +19,10 @@ from labeling.segmenters.factory import load_models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
 from labeling.structures.records import LabeledShard
+from labeling.video.decode import decode_clip
 from labeling.video.images import read_image
 from tasks.try_image import try_segmenter
+from tests.fakes.videos import write_numbered_video
 
 HW = (60, 80)
 
@@ -89,3 +92,21 @@ def test_a_trial_without_a_person_asks_what_is_declared_wrong(tmp_path: Path) ->
     cv2.imwrite(str(tmp_path / "student" / "p0.png"), np.zeros(HW, dtype=np.uint8))
     trial = try_segmenter(configured(tmp_path), tmp_path / "images" / "p0.jpg", role="student")
     assert list(trial.lines())[-1].startswith("No person: if the image shows one, check scale")
+
+
+def test_a_frame_of_a_video_is_tried(tmp_path: Path) -> None:
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=20)
+    block = {"kind": "python", "factory": "tests.fakes.segmenters:bright"}
+    config = validate_config({"teacher": block, "student": block}, "test")
+    frames = list(decode_clip(Clip("v", video)))
+    assert (try_segmenter(config, video, role="student").rgb == frames[10].to_rgb()).all()
+    assert (try_segmenter(config, video, role="student", at_s=0.25).rgb == frames[3].to_rgb()).all()
+    with pytest.raises(NoSuchPart, match=r"is 2\.00 s long.*no frame at 5 s"):
+        try_segmenter(config, video, role="student", at_s=5)
+    write_scene(tmp_path, 0)
+    with pytest.raises(ConfigError, match="--at is for videos"):
+        try_segmenter(config, tmp_path / "images" / "p0.jpg", role="student", at_s=5)
+    with pytest.raises(SourceNotFound, match="is a folder: name an image in it"):
+        try_segmenter(config, tmp_path / "images", role="student")
+    broken = CliRunner().invoke(app, ["try", "lite", str(tmp_path / "images" / "no.txt")])
+    assert broken.exit_code == 4, "as for a run that could read nothing"

@@ -13,6 +13,7 @@ from PIL import Image
 
 from configs.errors import ConfigError, ModelOutputWrong
 from labeling.datasets.readers.coco_categories import PERSON_ID, id_text, is_person, person_ids
+from labeling.datasets.readers.coco_document import parse_document, require_annotations
 from labeling.datasets.readers.coco_geometry import (
     GeometryCheck,
     has_mask,
@@ -77,7 +78,7 @@ def read_coco_file(
         ConfigError: an image is outside the folder.
     """
     try:
-        tree = json.loads(path.read_bytes())
+        tree = require_annotations(parse_document(path.read_bytes(), origin=str(path)), origin=str(path))
         records, annotations = list(tree["images"]), list(tree["annotations"])
         people = person_ids(tree.get("categories", []), origin=str(path), person_category=person_category)
         if faults is not None:

@@ -34,16 +34,16 @@ def has_mask(record: Mapping[str, Any]) -> bool:
 def read_segmentation(
     segmentation: Any, size_hw: tuple[int, int], origin: str, notes: ReaderNotes | None = None
 ) -> Mask:
-    """Return the mask of an RLE or of polygons.
+    """Return the mask of an RLE or of polygons. An RLE without `size` has that of the image, which its counts must fill.
 
     Raises:
         ModelOutputWrong: there is none, or it cannot be read.
     """
     try:
         if isinstance(segmentation, Mapping):
-            height, width = segmentation["size"]
-            check_size((int(height), int(width)), size_hw, origin)
-            return Mask.from_coco(dict(segmentation))
+            declared_hw = _declared_size(segmentation, origin) or size_hw
+            check_size(declared_hw, size_hw, origin)
+            return Mask.from_coco({**segmentation, "size": list(declared_hw)})
         if isinstance(segmentation, list):
             return _fill_polygons(read_polygons(segmentation, origin, notes), size_hw)
     except (KeyError, TypeError, ValueError, OverflowError) as exc:
@@ -51,6 +51,18 @@ def read_segmentation(
     except ModelOutputWrong as exc:
         raise ModelOutputWrong(f"{origin}: {exc}" if origin not in str(exc) else str(exc)) from exc
     raise ModelOutputWrong(f"{origin}: no segmentation; add an RLE or a list of polygons")
+
+
+def _declared_size(segmentation: Mapping[str, Any], origin: str) -> tuple[int, int] | None:
+    """Return the `size` of an RLE; None: it has none."""
+    size = segmentation.get("size")
+    if size is None:
+        return None
+    try:
+        height, width = (int(side) for side in size)
+    except (TypeError, ValueError) as exc:
+        raise ModelOutputWrong(f"{origin}: the size of an RLE is [height, width], got {size!r}") from exc
+    return height, width
 
 
 def read_polygons(
@@ -284,9 +296,10 @@ def _far_corners(record: Any) -> Iterator[tuple[float, float]]:
         for polygon in segmentation:
             if isinstance(polygon, list) and polygon and all(map(_is_length, polygon)):
                 yield max(polygon[::2]), max(polygon[1::2], default=0.0)
-    elif isinstance(segmentation, Mapping) and isinstance(segmentation.get("size"), list):
-        height, width = segmentation["size"]
-        yield float(width), float(height)
+    elif isinstance(segmentation, Mapping):
+        size = segmentation.get("size")
+        if isinstance(size, list) and len(size) == 2 and all(map(_is_length, size)):  # noqa: PLR2004 - height and width
+            yield float(size[1]), float(size[0])
 
 
 def _polygon_area(outline: Sequence[float]) -> float:

@@ -1,7 +1,8 @@
 """Which videos go to train, val and test: whole groups, by a hash, and never against an older assignment.
 
 Videos of one source (uploader, camera) and videos with near-duplicate frames are one group. A group with videos that
-were assigned before follows them. If these are in different splits, the new videos between them are left out.
+were assigned before follows them. If these are in different splits, the new videos between them are left out. Of the other
+groups, some may go to test instead of train, so that it has all strata (`labeling.datasets.splits.stratify`).
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import numpy as np
 
 from configs.errors import ConfigError
 from labeling.datasets.records import SPLITS, Split
+from labeling.datasets.splits.stratify import DrawnGroup, VideoStrata, groups_for_test
 from labeling.datasets.versions.content import VideoCredit
 
 _BITS = 53
@@ -33,12 +35,15 @@ class Division:
         >>> [Division(seed=seed).split_of("abc") for seed in range(4)]
         ['train', 'train', 'train', 'train']
         """
-        digest = hashlib.sha256(f"{self.seed}\x1f{identity}".encode()).digest()
-        drawn = (int.from_bytes(digest[:8]) >> (64 - _BITS)) / 2**_BITS
-        bounds = list(accumulate(self.shares))
+        drawn, bounds = self.draw(identity), list(accumulate(self.shares))
         return next(
             (split for split, bound in zip(SPLITS, bounds, strict=True) if drawn < bound), self._last()
         )
+
+    def draw(self, identity: str) -> float:
+        """Return the number of a group, 0 to 1, that decides about its split."""
+        digest = hashlib.sha256(f"{self.seed}\x1f{identity}".encode()).digest()
+        return float((int.from_bytes(digest[:8]) >> (64 - _BITS)) / 2**_BITS)
 
     def _last(self) -> Split:
         return next(
@@ -46,6 +51,7 @@ class Division:
         )
 
 
+NO_STRATA = VideoStrata()
 TEST_ONLY = (0.0, 0.0, 1.0)
 """Shares of a frozen set."""
 
@@ -109,6 +115,7 @@ def assign_videos(
     anchors: Iterable[Anchor],
     near: Collection[tuple[str, str]],
     division: Division,
+    strata: VideoStrata = NO_STRATA,
 ) -> Assignment:
     """Assign the new videos.
 
@@ -117,21 +124,34 @@ def assign_videos(
         anchors: videos with one, and videos of other datasets to stay away from.
         near: pairs of `group_key` whose videos have near-duplicate frames.
         division: shares and seed.
+        strata: causes and sizes, of which test has each where it can.
     """
     keys = {credit.video_id: group_key(credit.video_id, source_key(credit)) for credit in new}
     labels = _labels(anchors, near)
     found = {one: labels.get(one, set()) | labels.get(key, set()) for one, key in keys.items()}
     reasons = {one: _reason(of_one) for one, of_one in found.items() if _is_barred(of_one)}
     splits: dict[str, str] = {}
+    free: list[DrawnGroup] = []
     groups = _groups({one: key for one, key in keys.items() if one not in reasons}, near)
     for group in groups:
         of_group = set[str]().union(*(found[one] for one in group))
         if _is_barred(of_group):
             reasons |= dict.fromkeys(group, _reason(of_group))
             continue
-        split = min(of_group) if of_group else division.split_of(min(keys[one] for one in group))
-        splits |= dict.fromkeys(group, split)
+        if of_group:
+            splits |= dict.fromkeys(group, min(of_group))
+        else:
+            free.append(_drawn(group, min(keys[one] for one in group), division, strata))
+    for drawn in free:
+        splits |= dict.fromkeys(drawn.videos, drawn.split)
+    for moved in groups_for_test(free, strata.older, test_share=division.shares[-1]):
+        splits |= dict.fromkeys(moved.videos, "test")
     return Assignment(splits, reasons, len(groups))
+
+
+def _drawn(videos: Sequence[str], identity: str, division: Division, strata: VideoStrata) -> DrawnGroup:
+    of_group = frozenset[str]().union(*(strata.by_video.get(one, ()) for one in videos))
+    return DrawnGroup(tuple(videos), division.split_of(identity), division.draw(identity), of_group)
 
 
 def _is_barred(labels: Collection[str]) -> bool:

@@ -17,8 +17,14 @@ from configs.categories import PERSON
 from configs.errors import ConfigError, LabelStudioError
 from configs.models import Review
 from labeling.comparison.iou import iou_within, match_pairs
-from labeling.review.label_studio.project import NUMBERED_LABELS, label_meanings, numbered_label
-from labeling.review.label_studio.questions import NO_PERSON, OTHER, RIGHT
+from labeling.review.label_studio.project import (
+    NO_PERSON,
+    NUMBERED_LABELS,
+    OTHER,
+    RIGHT,
+    label_meanings,
+    numbered_label,
+)
 from labeling.review.label_studio.results import KeypointRegion, MaskRegion, ParsedResult, parse_result
 from labeling.review.label_studio.tasks import instance_id_of, region_id, shown_keypoints
 from labeling.review.records import Origin, ProposedInstance, ReviewedFrame, ReviewedInstance, Verdict

@@ -1,5 +1,6 @@
 """Ground truth in the formats of public datasets."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -107,22 +108,24 @@ def test_an_image_outside_the_folder_is_refused(name: str, message: str, folder:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        *(
-            "[]",
-            "{",
-            '{"images": []}',
-            '{"images": 3, "annotations": []}',
-            '{"images": [], "annotations": [3]}',
-        ),
-        '{"images": [{"file_name": "a.jpg"}], "annotations": []}',
-        '{"images": [3], "annotations": []}',
+        (b"[]", "is a list, as the results of a model are"),
+        (b"{", "is not JSON .* export it again"),
+        (b'{"images": []}\n{"images": []}', "is not JSON .* one JSON value per line"),
+        (b" ", "is empty"),
+        (gzip.compress(b'{"images": [], "annotations": []}'), "compressed with gzip"),
+        (b'{"images": []}', r"no list `annotations` \(its keys: images\)"),
+        (b'{"images": 3, "annotations": []}', "no list `images`"),
+        (b'{"predictions": []}', r"no list `images` and no list `annotations` \(its keys: predictions\)"),
+        (b'{"images": [], "annotations": [3]}', "is not a COCO file"),
+        (b'{"images": [{"file_name": "a.jpg"}], "annotations": []}', "is not a COCO file"),
+        (b'{"images": [3], "annotations": []}', "is not a COCO file"),
     ],
 )
-def test_a_file_that_is_not_coco_is_refused(text: str, folder: Path) -> None:
-    (folder / "truth.json").write_text(text)
-    with pytest.raises(ConfigError, match="is not a COCO file"):
+def test_a_file_that_is_not_coco_says_what_it_is(text: bytes, message: str, folder: Path) -> None:
+    (folder / "truth.json").write_bytes(text)
+    with pytest.raises(ConfigError, match=message):
         read_labeled(LabeledSet(images=folder / "images", coco=folder / "truth.json"))
 
 
@@ -150,6 +153,17 @@ def test_folders_without_matching_masks_are_refused(folder: Path) -> None:
         read_labeled(LabeledSet(images=folder / "nowhere", masks=folder / "masks"))
     with pytest.raises(ConfigError, match="is not a folder"):
         read_labeled(LabeledSet(images=folder / "images", masks=folder / "nowhere"))
+
+
+def test_masks_whose_white_is_the_background_are_refused(folder: Path) -> None:
+    for name in ("a", "b"):
+        image(folder, f"{name}.jpg")
+        inverted = np.where(values(v1=(6, 4, 8, 16)) > 0, 0, 255).astype(np.uint8)
+        Image.fromarray(inverted).save(folder / "masks" / f"{name}.png")
+    with pytest.raises(ConfigError, match=r"2 masks that were checked.*look inverted"):
+        read_labeled(of_masks(folder))
+    mask(folder, "b.png", v1=(0, 0, *SIZE_HW[::-1]))
+    assert len(read_labeled(of_masks(folder))) == 2, "a face that fills its image, and one doubtful mask"
 
 
 def test_an_unreadable_mask_is_named(folder: Path) -> None:

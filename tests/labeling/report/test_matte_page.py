@@ -1,5 +1,7 @@
 """The page of a matte."""
 
+from dataclasses import replace
+
 from labeling.report.matte_page import COVERAGE_WORDS, MattePage, render_matte
 from tests.labeling.report.page_reader import PageReader
 
@@ -31,3 +33,10 @@ def test_the_colors_of_a_coverage_map_are_named_in_its_caption() -> None:
 
 def test_a_moving_camera_has_no_plate_on_its_page() -> None:
     assert images_of(read_page()) == ["preview.webp"]
+
+
+def test_the_page_of_a_part_says_which_part() -> None:
+    whole = MattePage("a.mp4", 2, 1, 1, 0.1, (0, 1), {}, (), ())
+    page = PageReader(render_matte(replace(whole, part="from 00:05.000 to its end")))
+    assert "A part of the video: from 00:05.000 to its end." in page.text
+    assert "A part of" not in PageReader(render_matte(whole)).text

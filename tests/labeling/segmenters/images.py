@@ -15,7 +15,7 @@ VIDEO_ID = "ab" * 32
 
 
 def make_frame(rgb: RgbImage, pts_ms: int = 0) -> Frame:
-    return Frame(video_id="v", pts_ms=pts_ms, rgb=rgb)
+    return Frame(video_id="v", pts_ms=pts_ms, pixels=rgb)
 
 
 def noise(height: int, width: int, seed: int = 0) -> RgbImage:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -314,3 +315,54 @@ def test_other_weights_beside_the_same_file_are_another_model(shared: Path, tmp_
         shutil.copytree(case / name, tmp_path / name)
         hashes.add(check_model_hash("onnx", tmp_path / name / "student.onnx", ""))
     assert len(hashes) == 2
+
+
+@pytest.mark.parametrize("name", ["pha", "second"])
+def test_the_alpha_of_a_matting_network_is_found_behind_its_foreground(tmp_path: Path, name: str) -> None:
+    nodes = [
+        helper.make_node("Identity", ["image"], ["fgr"]),
+        helper.make_node("Slice", ["image", "first", "last", "axis"], ["red"]),
+        helper.make_node("Greater", ["red", "limit"], ["above"]),
+        helper.make_node("Cast", ["above"], [name], to=TensorProto.FLOAT),
+    ]
+    path = save_onnx(
+        tmp_path / "matting.onnx",
+        nodes,
+        input_shape=[1, 3, *HW],
+        outputs=[("fgr", TensorProto.FLOAT), (name, TensorProto.FLOAT)],
+        constants={**RED, "limit": np.array([0.9], dtype=np.float32)},
+    )
+    rgb = noise(*HW)
+    (found,) = segment(rgb, path)
+    assert (found.mask.to_array() == (rgb[..., 0] > 0.9 * 255)).all()
+    assert '"output_index":1' in opened(path).card.settings
+    (foreground,) = segment(rgb, path, output_index=0)
+    assert foreground.mask != found.mask
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_a_network_with_one_channel_sees_gray(tmp_path: Path, layout: str) -> None:
+    shape = [1, 1, *HW] if layout == "nchw" else [1, *HW, 1]
+    path = save_onnx(
+        tmp_path / "gray.onnx",
+        [helper.make_node("Identity", ["image"], ["map"])],
+        input_shape=shape,
+        outputs=[("map", TensorProto.FLOAT)],
+    )
+    rgb = noise(*HW)
+    (found,) = segment(rgb, path, input_hw=None)
+    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    assert (found.mask.to_array() == (luma > 127.5)).all()
+    assert "1x1x" in opened(path).report.input_text or layout == "nhwc"
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_network_of_other_channels_is_refused(tmp_path: Path, channels: int) -> None:
+    path = save_onnx(
+        tmp_path / "depth.onnx",
+        [helper.make_node("Identity", ["image"], ["map"])],
+        input_shape=[1, channels, *HW],
+        outputs=[("map", TensorProto.FLOAT)],
+    )
+    with pytest.raises(ConfigError, match=rf"takes images of 1x{channels}x12x20: export it with 3 channels"):
+        opened(path)

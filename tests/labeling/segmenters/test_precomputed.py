@@ -285,3 +285,20 @@ def test_what_the_masks_were_taken_for_is_described(tmp_path: Path) -> None:
     assert opened(tmp_path).describe() == "cat.png is read as one mask with soft edges, above 127"
     path = write_json(tmp_path / "instances.json", annotations())
     assert opened(path).describe() == "2 records of 2 images, people are category 5"
+
+
+def test_a_folder_of_inverted_masks_is_refused(tmp_path: Path) -> None:
+    labels = np.full(SIZE_HW, 255, np.uint8)
+    labels[2:5, 3:5] = 0
+    cv2.imwrite(str(tmp_path / "cat.png"), labels)
+    with pytest.raises(ConfigError, match=r"masks_folder.*look inverted"):
+        opened(tmp_path)
+    write_labels(tmp_path / "dog.png", 0, 1)
+    assert rows_found(opened(tmp_path), frame("dog.jpg")) == [[1]]
+
+
+def test_a_file_whose_rles_have_half_a_size_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    record = {"image_id": "cat", "category_id": 1, "segmentation": {"size": [6], "counts": [0, 48]}}
+    (tmp_path / "results.json").write_text(json.dumps([record]))
+    with pytest.raises(ConfigError, match=r"the size of an RLE is \[height, width\], got \[6\]"):
+        opened(tmp_path / "results.json")

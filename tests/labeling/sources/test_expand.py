@@ -211,7 +211,7 @@ def test_unreadable_lists_are_reported_with_the_reason(tmp_path: Path) -> None:
         NotAVideo,
         UnsupportedVideo,
     ]
-    assert "name, size" in str(errors[0])
+    assert "name,size" in str(errors[0])
     assert "names itself" in str(errors[3])
 
 

@@ -1,5 +1,6 @@
 """What folders, patterns, lists and archives hold beside sources is counted; system folders are left alone."""
 
+import gzip
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -7,14 +8,15 @@ import av
 import pytest
 from PIL import Image
 
-from configs.errors import NotAVideo, UnsupportedVideo
+from configs.errors import NotAVideo, SourceNotFound, UnsupportedVideo
 from configs.models import Ingest
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, why_passed_over
+from labeling.sources.folders import LINK_OUT
 from labeling.sources.lists import NO_SPEC, read_list
 from labeling.sources.passed_over import PassedOver, PassedOverCounter
-from labeling.sources.source import SourceItem
+from labeling.sources.source import FailedSource, SourceItem
 from labeling.structures.images import IMAGE_FORMATS
 from labeling.video.containers import FORMATS
 from tests.fakes.videos import encode_numbers
@@ -146,3 +148,75 @@ def test_digits_of_other_kinds_are_letters_in_the_order_of_names() -> None:
 def test_a_reason_says_what_to_do() -> None:
     for name in ("a.heic", "a.zip", "a.txt", "a.xyz", "a"):
         assert ":" in why_passed_over(name)
+
+
+def test_links_out_of_a_folder_are_followed_and_counted(tmp_path: Path) -> None:
+    fill(tmp_path / "outside", "b.mp4")
+    fill(tmp_path / "clips", "a.mp4")
+    (tmp_path / "clips" / "file.mp4").symlink_to(tmp_path / "outside" / "b.mp4")
+    (tmp_path / "clips" / "inside.mp4").symlink_to(tmp_path / "clips" / "a.mp4")
+    (tmp_path / "clips" / "folder").symlink_to(tmp_path / "outside")
+    found, passed_over = search(tmp_path / "clips")
+    assert {Path(spec).name for spec in found} == {"a.mp4", "b.mp4", "file.mp4", "inside.mp4"}
+    assert [(one.reason, one.count) for one in passed_over] == [(LINK_OUT, 2)]
+
+
+@pytest.mark.parametrize("suffix", [".m3u", ".m3u8"])
+def test_a_playlist_of_files_is_a_list(tmp_path: Path, suffix: str) -> None:
+    fill(tmp_path, "a.mp4", "b.mp4")
+    playlist = tmp_path / f"mine{suffix}"
+    playlist.write_text("#EXTM3U\n#EXTINF:8,first\na.mp4\n#EXTINF:9,second\nb.mp4\n")
+    assert search(tmp_path, str(playlist))[0] == ["a.mp4", "b.mp4"]
+    assert "name them to have their sources read" in search(tmp_path)[1][0].reason
+
+
+def test_the_playlist_of_a_stream_is_no_list(tmp_path: Path) -> None:
+    playlist = tmp_path / "stream.m3u8"
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n0.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(UnsupportedVideo, match="playlist of one stream"):
+        list(read_list(playlist))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04xl/workbook.xml", "an Excel workbook or"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
+        (gzip.compress(b"path\na.mp4\n"), "compressed with gzip"),
+    ],
+)
+def test_another_file_named_as_a_list_says_what_it_is(content: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_bytes(content)
+    with pytest.raises(NotAVideo, match=kind):
+        list(read_list(tmp_path / "videos.csv"))
+
+
+def test_lists_of_other_kinds_are_refused_with_those_that_are_read(tmp_path: Path) -> None:
+    for name in ("a.pls", "a.json", "a.xlsx"):
+        fill(tmp_path, name)
+        (failed,) = expand_sources([str(tmp_path / name)])
+        assert "write the sources into a .txt file" in str(
+            failed.error if isinstance(failed, FailedSource) else ""
+        )
+
+
+def test_lines_may_be_quoted_and_cells_separated_by_bars(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\"my video.mp4\"\n'b.mp4'\nit's.mp4\n")
+    assert [row.spec for row in read_list(tmp_path / "a.txt")] == ["my video.mp4", "b.mp4", "it's.mp4"]
+    (tmp_path / "a.csv").write_text("id|path\n1|a.mp4\n")
+    assert [row.spec for row in read_list(tmp_path / "a.csv")] == ["a.mp4"]
+
+
+def test_a_file_url_says_the_path_to_write(tmp_path: Path) -> None:
+    (failed,) = expand_sources(["file:///videos/my%20video.mp4"])
+    assert isinstance(failed, FailedSource)
+    assert str(failed.error).endswith("write the path /videos/my video.mp4")
+
+
+def test_a_table_without_a_header_shows_its_first_line(tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_text("\n/videos/a.mp4\n/videos/b.mp4\n")
+    with pytest.raises(UnsupportedVideo, match=r"line 2 should name the columns.*is '/videos/a\.mp4'"):
+        list(read_list(tmp_path / "videos.csv"))
+    (tmp_path / "videos.csv").write_text("")
+    with pytest.raises(SourceNotFound, match="the list is empty"):
+        list(read_list(tmp_path / "videos.csv"))

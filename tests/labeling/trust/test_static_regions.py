@@ -24,7 +24,7 @@ def box(x: int, y: int, w: int, h: int, size_hw: tuple[int, int] = SIZE_HW) -> M
 def observed(
     *, seconds: int = 60, shot: int = 0, scale: int = 1, passes_by: bool = False
 ) -> StaticRegionDetector:
-    """Observe and remember two frames a second. A person walks from left to right in the first four
+    """Observe two frames a second. A person walks from left to right in the first four
     seconds; with `passes_by`, another covers the coat for one second."""
     rng, static_regions = np.random.default_rng(0), StaticRegionDetector()
     for number in range(2 * seconds):
@@ -40,7 +40,6 @@ def observed(
         rgb = noisy.repeat(scale, axis=0).repeat(scale, axis=1)
         frame = Frame("v", shot + 500 * number, rgb, shot=shot)
         static_regions.observe(frame)
-        static_regions.remember(frame)
     return static_regions
 
 
@@ -116,7 +115,6 @@ def _cross(wall: NDArray[np.uint8], pan_px: int) -> BoxXywh | None:
             rgb[40:100, 80:96] = 255
         frame = Frame("v", 500 * number, rgb)
         static_regions.observe(frame)
-        static_regions.remember(frame)
     return static_regions.find_missed([box(10, 10, 12, 40)], 10_000, min_share=0.5)
 
 
@@ -128,7 +126,6 @@ def test_a_short_shot_of_a_moving_camera_gives_no_result() -> None:
     for number in range(10):
         frame = Frame("v", 500 * number, wall[:, 4 * number : 4 * number + 160].copy())
         static_regions.observe(frame)
-        static_regions.remember(frame)
     assert static_regions.moving_fraction(box(10, 10, 12, 40), 0) is None
 
 
@@ -136,7 +133,6 @@ def test_each_shot_is_judged_by_itself() -> None:
     static_regions = observed(seconds=30)
     other = Frame("v", 30_000, np.zeros((*SIZE_HW, 3), np.uint8), shot=30_000)
     static_regions.observe(other)
-    static_regions.remember(other)
     assert static_regions.moving_fraction(box(*COAT), 0) == 0.0
     assert static_regions.moving_fraction(box(*COAT), 30_000) is None
 
@@ -171,7 +167,6 @@ def test_a_clock_neither_moves_nor_is_missed() -> None:
         noisy = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
         frame = Frame("v", 500 * number, noisy)
         static_regions.observe(frame)
-        static_regions.remember(frame)
     clock, walker = box(118, 8, 30, 18, (240, 320)), box(80, 60, 24, 100, (240, 320))
     assert static_regions.moving_fraction(clock, 30_000) == pytest.approx(0, abs=0.1)
     assert static_regions.find_missed([walker], 30_000, min_share=0.02) is None
@@ -187,7 +182,6 @@ def test_day_and_infrared_have_their_own_statistics() -> None:
     for number in range(120):
         frame = Frame("v", 500 * number, day if number < 60 else infrared)
         static_regions.observe(frame)
-        static_regions.remember(frame)
     coat = box(40, 60, 40, 100, (240, 320))
     assert [static_regions.moving_fraction(coat, 500 * number) for number in (10, 59, 60, 110)] == [0.0] * 4
     assert static_regions.most_looks() == 2

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs.errors import NotAVideo, SourceNotFound, UnsupportedVideo
 from labeling.structures.frames import RgbImage
-from labeling.video.images import FileImage, read_image
+from labeling.video.images import FileImage, find_levels, read_image
 from tests.fakes.videos import draw_number, read_number
 
 NUMBER = 1234
@@ -93,3 +94,24 @@ def test_luma_of_an_image_is_scaled_like_that_of_a_frame(tmp_path: Path) -> None
     assert image.scaled_luma(72).shape == (48, 72)
     assert image.scaled_luma(640).shape == (96, 144)
     assert image.to_rgb() is image.to_rgb()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_colors_of_twelve_bits_are_not_black(tmp_path: Path, suffix: str) -> None:
+    colors = np.random.default_rng(0).integers(0, 4096, (32, 32, 3), np.uint16)
+    dark = colors // 8
+    for name, values in (("bright", colors), ("dark", dark), ("whole", colors * 16)):
+        assert cv2.imwrite(str(tmp_path / f"{name}{suffix}"), values[:, :, ::-1])
+    files = [tmp_path / f"bright{suffix}", tmp_path / f"dark{suffix}"]
+    levels = find_levels(files)
+    assert levels == (0, 4095)
+    assert np.array_equal(read_image(files[0], levels), colors // 16)
+    assert np.array_equal(read_image(files[1], levels), dark // 16), (
+        "of one set: as dark beside the bright one"
+    )
+    assert read_image(files[1]).max() > 100, "by itself: its own depth"
+    assert cv2.imwrite(str(tmp_path / f"bytes{suffix}"), colors[:, :, ::-1] // 16)
+    assert np.array_equal(read_image(tmp_path / f"bytes{suffix}"), colors // 16), "8 bits in 16"
+    whole = tmp_path / f"whole{suffix}"
+    assert find_levels([whole]) == (0, 65535)
+    assert np.array_equal(read_image(whole), colors // 16)

@@ -54,6 +54,7 @@ class PlantedVideo:
     images: Sequence[RgbImage] = ()
     """Empty: smooth noise, different for each video, with a moving spot."""
     decision: str = "accepted"
+    person_wh: tuple[int, int] = (30, 60)
 
     @property
     def id(self) -> str:
@@ -105,7 +106,7 @@ def _plant_video(database: Database, home: Home, run_id: str, video: PlantedVide
 def _labeled(home: Home, video: PlantedVideo, number: int) -> LabeledFrame:
     image = video.images[number] if video.images else scene(video.name, number)
     size_hw = (image.shape[0], image.shape[1])
-    mask = box_mask(10 + number, 10, 30, 60, size_hw)
+    mask = box_mask(10 + number, 10, *video.person_wh, size_hw)
     person = Instance(mask, 0.9, mask.box_xywh)
     agreement = compare_instances([person], [], size_hw, AGREEMENT, student_is_semantic=False)
     return LabeledFrame(

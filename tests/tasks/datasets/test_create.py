@@ -197,6 +197,20 @@ def test_versions_are_found_by_name_number_and_id(home: Home) -> None:
         assert list_versions(session) == [first, second]
 
 
+@pytest.mark.slow
+def test_create_notes_a_split_that_has_a_share_and_no_frame(home: Home) -> None:
+    plant(home, [PlantedVideo("v0")])
+    for shares, noted in (("100/0/0", 0), ("0/50/50", 1)):
+        name = f"of{shares[0]}"
+        done = CliRunner().invoke(
+            app, ["dataset", "create", name, "--split", shares, "--home", str(home.root)]
+        )
+        assert done.exit_code == 0, done.output
+        notes = {line.split()[-1] for line in done.stdout.splitlines() if "no frame is in" in line}
+        assert len(notes) == noted
+        assert "train" not in notes
+
+
 def test_the_commands_show_what_was_made(home: Home) -> None:
     plant(home, [PlantedVideo("v0", license="CC0")])
     at = ["--home", str(home.root)]

@@ -83,16 +83,18 @@ def test_an_export_of_a_large_run_uses_processes_and_has_the_same_files(
         assert processes_for(session, run_id) == 0
         monkeypatch.setattr(export_in_processes, "MIN_INSTANCES", 1)
         monkeypatch.setattr(export_in_processes, "available_cores", lambda: 2)
-        assert processes_for(session, run_id) == 2
-    monkeypatch.setattr(export_in_processes, "MOST_PROCESSES", 1)
+        assert processes_for(session, run_id) == 1
     assert write_dataset(context, str(tmp_path / "shared"), order) == alone
     assert files_under(tmp_path / "shared") == files_under(tmp_path / "alone")
 
 
 @pytest.mark.long
 def test_a_killed_process_ends_the_export_with_its_name_and_leaves_nothing(
-    home: Home, run_id: str, tmp_path: Path
+    home: Home, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        export_in_processes, "_MOST_WAITING", 2
+    )  # so that the other process has parts to make
     order = PartOrder(home, run_id, DECISIONS, ("person",))
     with pytest.raises(WorkerLost, match="export again"):
         _export_with_a_kill(home, order, tmp_path / "out")

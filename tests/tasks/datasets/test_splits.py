@@ -89,6 +89,38 @@ def test_no_frame_moves_when_a_dataset_grows(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_test_has_each_size_and_cause_if_train_can_spare_a_video_and_keeps_them(home: Home) -> None:
+    names = [f"v{number}" for number in range(8)]
+    division = Division((0.8, 0.0, 0.2), seed=_seed_of_train(names))
+    run_id = plant(
+        home, [PlantedVideo(one, person_wh=(6, 8) if one in names[:2] else (30, 60)) for one in names]
+    )
+    made = create(home, division=division)
+    before, tested = by_frame(home), {name for name, one in splits(home).items() if one == {"test"}}
+    assert made.untested == []
+    assert len(tested) == 2
+    assert len(tested & set(names[:2])) == 1
+    more = plant(home, [PlantedVideo(f"w{number}", person_wh=(14, 20)) for number in range(2)], hard_iou=0.6)
+    grown = create(home, division=division, query=parse_query((run_id, more), ("accepted",), ()))
+    after = by_frame(home)
+    assert {key: after[key] for key in before} == before
+    assert grown.untested == []
+    assert (
+        create(home, division=division, query=parse_query((run_id, more), ("accepted",), ())).is_new is False
+    )
+
+
+def _seed_of_train(names: list[str]) -> int:
+    """Return a seed by which the hash gives all of these videos, and w0 and w1, to train."""
+    ids = [PlantedVideo(one).id for one in (*names, "w0", "w1")]
+    return next(
+        seed
+        for seed in range(999)
+        if all(Division((0.8, 0.0, 0.2), seed).split_of(one) == "train" for one in ids)
+    )
+
+
+@pytest.mark.slow
 def test_new_videos_between_two_splits_are_left_out(home: Home) -> None:
     plant(home, [PlantedVideo(f"v{number}") for number in range(10)])
     create(home)

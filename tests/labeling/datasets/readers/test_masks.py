@@ -144,7 +144,9 @@ def test_other_categories_crowds_and_empty_masks_are_left_out() -> None:
         ({"segmentation": rle(np.ones((3, 3)))}, "3x3 px, its frame 2x2"),
         ({"segmentation": {"size": [2, 2], "counts": [1, 1]}}, "add up to 4"),
         ({"segmentation": {"size": [2, 2], "counts": "zz~~"}}, "add up to 4"),
-        ({"segmentation": {"counts": "04"}}, "cannot be read"),
+        ({"segmentation": {"counts": [1, 2]}}, "add up to 4"),
+        ({"segmentation": {"size": 4, "counts": "04"}}, r"size of an RLE is \[height, width\], got 4"),
+        ({"segmentation": {"size": [2], "counts": "04"}}, r"size of an RLE is \[height, width\], got \[2\]"),
         ({"segmentation": [[0, 0, 1, 1]]}, "three points"),
         ({"segmentation": [[0, 0, 1, 1, "left", 0]]}, "cannot be read"),
         ({"segmentation": [[0, 0, 1, 1, float("nan"), 0]]}, "finite"),
@@ -162,3 +164,12 @@ def test_a_record_that_cannot_be_used_is_named(record: object, message: str) -> 
 def test_people_are_found_by_the_name_of_their_category() -> None:
     assert person_ids([{"id": 4, "name": "person"}, {"id": 1, "name": "car"}], origin="x") == {"4"}
     assert person_ids([], origin="x") == {"1"}
+
+
+def test_an_rle_without_a_size_has_that_of_its_image() -> None:
+    pixels = np.array([[0, 1], [1, 1]], np.uint8)
+    whole = rle(pixels)
+    for size in ({}, {"size": None}, {"size": ["2", 2.0]}):
+        records = [{"segmentation": {"counts": whole["counts"], **size}}]
+        (found,) = read_coco_records(records, (2, 2), origin="x")
+        assert (found.mask.to_array() == (pixels > 0)).all()

@@ -9,8 +9,7 @@ import pytest
 from configs.errors import ConfigError, LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.instructions import explain_to_annotators, instructions
-from labeling.review.label_studio.project import COMPARED, NUMBERED_LABELS, label_config
-from labeling.review.label_studio.questions import OTHER, WRONG
+from labeling.review.label_studio.project import COMPARED, NUMBERED_LABELS, OTHER, WRONG, label_config
 from labeling.review.label_studio.tasks import make_task, region_id
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, Mask

@@ -8,8 +8,8 @@ import pytest
 
 from configs.models import Review
 from labeling.review.label_studio.annotations import read_annotations
-from labeling.review.label_studio.project import ANSWER, IMAGE
-from labeling.review.label_studio.questions import NO_PERSON, OTHER, RIGHT, WRONG, other_outline
+from labeling.review.label_studio.project import ANSWER, IMAGE, NO_PERSON, OTHER, RIGHT, WRONG
+from labeling.review.label_studio.questions import other_outline
 from labeling.review.label_studio.tasks import make_task, prediction_fingerprint, region_id
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import Mask, fill_box
