@@ -26,6 +26,7 @@ from labeling.evaluation.matte_metrics import MatteMeter
 from labeling.evaluation.temporal_metrics import Motion
 from labeling.matting.moving_people import Finder, follow_people
 from labeling.matting.moving_stream import matte_moving_clip
+from labeling.matting.stream import to_frame
 from labeling.matting.temporal_network import TemporalNetwork
 from labeling.refinement.flow_smoothing import FlowSmoothingRefiner
 from labeling.segmenters.lite import LiteSegmenter
@@ -69,7 +70,7 @@ def _each_frame(lite: Segmenter, merge: Callable[[Frame, Sequence[Instance]], Fl
     def matte(clip: Clip) -> Iterator[FloatImage]:
         prepared = lite.prepare(clip)
         for index, decoded in enumerate(decode_clip(clip)):
-            frame = Frame(clip.video_id, decoded.pts_ms, decoded.to_rgb(), t=decoded.t, index=index)
+            frame = to_frame(clip, decoded, index)
             yield merge(frame, prepared.segment([frame])[0])
 
     return matte
