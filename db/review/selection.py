@@ -12,7 +12,8 @@ from db.frames.shots import Shots
 from db.models.core import DecisionRow, FrameRow, RunRow
 from db.models.review import ReviewRow
 from db.review.audit import waiting_audit
-from db.sql.reading import PAGE, count_rows
+from db.review.truth import find_truths
+from db.sql.reading import PAGE, count_rows, select_by_ids
 from labeling.review.occupancy import OccupancyGrid, unpack_grid
 from labeling.review.queue import Candidate, Shot, select_frames_for_review
 
@@ -66,6 +67,13 @@ def choose_waiting(session: Session, run_id: str, settings: Settings, *, room: i
     over_budget = count_waiting(session, run_id) - compared - len(audit) if is_spent else 0
     passed_over = SkippedFrames(choice.near_identical, choice.beyond_shot, over_budget)
     return PushChoice(_mix(choice.frames, audit), passed_over)
+
+
+def in_order(session: Session, frame_ids: Sequence[int]) -> list[int]:
+    """Return frames to be sent with the highest priority first."""
+    query = select(ReviewRow.frame_id, ReviewRow.priority)
+    priorities = dict(select_by_ids(session, query, ReviewRow.frame_id, frame_ids))
+    return sorted(frame_ids, key=lambda frame_id: -priorities[frame_id])
 
 
 def _mix(frames: Sequence[int], audit: Sequence[int]) -> tuple[int, ...]:
@@ -127,10 +135,13 @@ def _read_sent(session: Session, shots: Shots) -> _SentFrames:
 
 
 def _candidates(session: Session, shots: Shots) -> Iterator[Candidate]:
-    """Yield waiting frames by priority, highest first; pages are read on demand."""
+    """Yield waiting frames by priority, highest first; pages are read on demand. Those with a known truth are left out."""
     last: tuple[float, int] | None = None
     while page := _read_waiting(session, shots.run_id, after=last):
+        known = find_truths(session, [row.frame_id for row in page])
         for priority, frame_id, video_id, shot_start_ms, occupancy in page:
+            if frame_id in known:
+                continue
             shot = shots.whole((video_id, shot_start_ms))
             yield Candidate(frame_id, priority, shot, unpack_grid(occupancy))
         last = page[-1].priority, page[-1].frame_id
