@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from db.models.core import FrameRow, InstanceRow
-from db.models.review import AnnotationRow, LabelStudioProjectRow, ReviewRow
-from db.review.truth import TRUTH_PROJECT, find_truths, has_truth
+from db.models.review import AnnotationRow, ReviewRow
+from db.review.truth import TRUTH_PROJECT, find_truths, has_truth, knows_truth
 from db.sql.reading import select_by_ids
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class AnnotatorScore:
 
 def score_annotators(session: Session, run_id: str) -> tuple[AnnotatorScore, ...]:
     """Return the scores of all annotators who answered planted tasks of a run, by name."""
-    if session.get(LabelStudioProjectRow, TRUTH_PROJECT) is None:
+    if not knows_truth(session):
         return ()
     judged: dict[str, list[JudgedAnswer]] = {}
     for annotator, answer in _judge_answers(session, run_id):

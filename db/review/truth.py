@@ -18,6 +18,11 @@ TRUTH = "ground truth"
 TRUTH_PROJECT = content_id("studio", TRUTH, TRUTH)
 
 
+def knows_truth(session: Session) -> bool:
+    """Return whether any truth was ever stored; most databases have none."""
+    return session.get(LabelStudioProjectRow, TRUTH_PROJECT) is not None
+
+
 def has_truth(frame_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
     """Return whether the truth of the frame in this column is known."""
     truth = aliased(AnnotationRow)
@@ -27,7 +32,7 @@ def has_truth(frame_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
 
 def find_truths(session: Session, frame_ids: Iterable[int]) -> dict[int, int]:
     """Return the annotation that is the truth of each of these frames that has one, by frame id."""
-    if session.get(LabelStudioProjectRow, TRUTH_PROJECT) is None:  # as in most databases
+    if not knows_truth(session):
         return {}
     query = select(AnnotationRow.frame_id, AnnotationRow.id).where(
         AnnotationRow.project_id == TRUTH_PROJECT, AnnotationRow.state == "current"

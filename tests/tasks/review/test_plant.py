@@ -150,6 +150,15 @@ def test_the_room_there_limits_planted_tasks_too(team: Team) -> None:
     assert not set(first) & set(second)
 
 
+def test_planted_tasks_come_on_top_of_the_budget_and_no_truth_counts_in_it(team: Team) -> None:
+    team.settings = team.settings.model_copy(update={"budget": 5})
+    first = team.choose()
+    assert len(set(first) - set(team.known)) == 5
+    assert len(set(first) & set(team.known)) == 2
+    team.send(first)
+    assert team.choose() == ()
+
+
 def test_the_truth_is_in_the_dataset_and_no_answer_to_it_ever_is(team: Team) -> None:
     chosen = team.choose()
     team.send(chosen)
