@@ -106,27 +106,31 @@ def count_plantable(session: Session, run_id: str) -> int:
     return len(_plantable(session, run_id))
 
 
-def plant_tasks(session: Session, run_id: str, *, share: float, ordinary: int, room: int) -> tuple[int, ...]:
-    """Queue frames with a known truth, at most `room`, until they are this share of the run's tasks; returns them.
+def count_due(session: Session, run_id: str, *, share: float, ordinary: int) -> int:
+    """Return how many tasks with a known answer are missing until they are this share of the run's tasks.
 
-    `ordinary`: the tasks that are going to be sent with them. What was queued or sent before counts, so a push that is
-    repeated after a crash plants no more than one that was not.
+    `ordinary`: the tasks that are going to be sent with them. What was sent before counts, so a push that is repeated after a
+    crash plants no more than one that was not.
     """
     of_run = (ReviewRow.run_id == run_id, ReviewRow.state.in_(_WITH_TASK))
-    in_studio = or_(ReviewRow.project_id.is_(None), ReviewRow.project_id != TRUTH_PROJECT)
-    planted = count_rows(session, ReviewRow, *of_run, in_studio, has_truth(ReviewRow.frame_id))
     others = ordinary + count_rows(session, ReviewRow, *of_run, ~has_truth(ReviewRow.frame_id))
-    due = ceil(share / (1 - share) * others - _ROUNDING) - planted
-    chosen = _plantable(session, run_id)[: max(0, min(due, room))]
-    waiting = {"state": "waiting", "run_id": run_id, "project_id": None, "task_id": None, "fingerprint": ""}
+    return ceil(share / (1 - share) * others - _ROUNDING) - count_planted(session, run_id)
+
+
+def plant_tasks(session: Session, run_id: str, project_id: int, *, most: int) -> tuple[int, ...]:
+    """Queue at most this many frames with a known truth for a project, and return them."""
+    chosen = _plantable(session, run_id)[: max(0, most)]
+    waiting = {"state": "waiting", "run_id": run_id, "project_id": project_id, "task_id": None}
     if chosen:
-        session.execute(update(ReviewRow), [{"frame_id": frame_id, **waiting} for frame_id in chosen])
+        rows = [{"frame_id": frame_id, "fingerprint": "", **waiting} for frame_id in chosen]
+        session.execute(update(ReviewRow), rows)
     return tuple(chosen)
 
 
 def count_planted(session: Session, run_id: str) -> int:
     """Return how many tasks of a run have an answer that is known."""
-    in_studio = and_(ReviewRow.project_id != TRUTH_PROJECT, ReviewRow.state.in_(_WITH_TASK))
+    elsewhere = or_(ReviewRow.project_id.is_(None), ReviewRow.project_id != TRUTH_PROJECT)
+    in_studio = and_(elsewhere, ReviewRow.state.in_(_WITH_TASK))
     return count_rows(
         session, ReviewRow, ReviewRow.run_id == run_id, in_studio, has_truth(ReviewRow.frame_id)
     )

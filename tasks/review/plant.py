@@ -12,7 +12,7 @@ from configs.errors import ConfigError
 from configs.models import PlantedTruth
 from configs.models import Review as Settings
 from db.models.core import frame_id
-from db.review.planted import count_plantable, find_frames, find_images, plant_tasks, store_truths
+from db.review.planted import count_due, count_plantable, find_frames, find_images, plant_tasks, store_truths
 from db.review.selection import PushChoice, choose_waiting, in_order
 from labeling.datasets.readers.coco import CocoImage, read_coco_file
 from labeling.structures.masks import Mask
@@ -93,7 +93,9 @@ def _name(image: CocoImage) -> str:
     return image.file_name.rpartition("/")[2]
 
 
-def choose_frames(session: Session, run_id: str, settings: Settings, *, room: int) -> PushChoice:
+def choose_frames(
+    session: Session, run_id: str, project_id: int, settings: Settings, *, room: int
+) -> PushChoice:
     """Choose at most `room` frames to send; those with a known truth are queued, in the order that their priority gives."""
     if settings.planted is None:
         return choose_waiting(session, run_id, settings, room=room)
@@ -101,5 +103,6 @@ def choose_frames(session: Session, run_id: str, settings: Settings, *, room: in
     reserved = min(ceil(share * room), count_plantable(session, run_id))
     choice = choose_waiting(session, run_id, settings, room=room - reserved)
     ordinary = len(choice.frames)
-    planted = plant_tasks(session, run_id, share=share, ordinary=ordinary, room=room - ordinary)
+    due = count_due(session, run_id, share=share, ordinary=ordinary)
+    planted = plant_tasks(session, run_id, project_id, most=min(due, room - ordinary))
     return PushChoice(tuple(in_order(session, [*choice.frames, *planted])), choice.passed_over)

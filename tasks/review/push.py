@@ -329,7 +329,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
     untouched = sum(not task.is_started for task in tasks) - withdrawn - replaced
     with database.transaction() as session:
         room = max(0, outbox.settings.max_open_tasks - untouched)
-        choice = choose_frames(session, run.id, outbox.settings, room=room)
+        choice = choose_frames(session, run.id, outbox.project_id, outbox.settings, room=room)
     summary = PushSummary(
         run_id=run.id,
         url=f"{outbox.connection.server.url}/projects/{outbox.label_studio_id}/data",

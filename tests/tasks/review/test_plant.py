@@ -18,7 +18,14 @@ from db.models.review import AnnotationRow, ReviewRow
 from db.review.annotations import FrameAnnotations, find_sent_frames, store_annotations
 from db.review.annotators import score_annotators
 from db.review.items import proposed_instances
-from db.review.outbox import confirm_sent, fill_outbox, forget_project, mark_sending, remember_project
+from db.review.outbox import (
+    confirm_sent,
+    fill_outbox,
+    forget_project,
+    mark_sending,
+    reconcile,
+    remember_project,
+)
 from db.review.summary import summarize_reviews
 from db.runs.queries import latest_run
 from labeling.review.records import ReviewedFrame, ReviewedInstance, Verdict
@@ -74,7 +81,7 @@ class Team:
         with database_of(self.home).transaction() as session:
             take_truth(session, self.run.id, self.project, self.settings)
             fill_outbox(session, self.run.id)
-            return choose_frames(session, self.run.id, self.settings, room=room).frames
+            return choose_frames(session, self.run.id, self.project, self.settings, room=room).frames
 
     def send(self, frames: Sequence[int]) -> None:
         with database_of(self.home).transaction() as session:
@@ -252,6 +259,30 @@ def test_planted_tasks_of_a_deleted_project_are_planted_again_and_never_sent_as_
     with database_of(team.home).transaction() as session:
         forget_project(session, team.project)
     assert set(team.choose()) == set(chosen)
+
+
+def test_an_experts_finished_tasks_do_not_take_planted_frames_back_to_their_project(home: Home) -> None:
+    run = plant_run(home, person_frames(12))
+    settings = Settings(planted=write_truth(home.root / "truth.json", dict.fromkeys(run.frames[:4], TRUE)))
+    tasks = {frame_id: number for number, frame_id in enumerate(run.frames[:4], start=1)}
+    with database_of(home).transaction() as session:
+        gold = remember_project(session, "http://one", "gold", 2, {})
+        project = remember_project(session, "http://one", "maskmill", 1, {})
+        fill_outbox(session, run.id)
+        mark_sending(session, gold, dict.fromkeys(tasks, "sent"))
+        confirm_sent(session, gold, tasks)
+        session.execute(update(ReviewRow).where(ReviewRow.project_id == gold).values(state="reviewed"))
+        take_truth(session, run.id, project, settings)
+        chosen = choose_frames(session, run.id, project, settings, room=100).frames
+        assert len(set(chosen) & tasks.keys()) == 2
+        before = sorted(
+            (row.frame_id, row.state, row.project_id) for row in session.scalars(select(ReviewRow))
+        )
+        assert reconcile(session, gold, tasks).adopted == 0
+        after = sorted(
+            (row.frame_id, row.state, row.project_id) for row in session.scalars(select(ReviewRow))
+        )
+    assert after == before
 
 
 def test_frames_are_found_by_time_and_by_file_name_too(home: Home) -> None:
