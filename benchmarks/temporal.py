@@ -24,14 +24,15 @@ from configs.refinement import FlowSmoothingBlock
 from labeling.datasets.formats.kitti_flow import decode_flow
 from labeling.evaluation.matte_metrics import MatteMeter
 from labeling.evaluation.temporal_metrics import Motion
-from labeling.matting import moving_stream
+from labeling.matting.moving_people import Finder, follow_people
 from labeling.matting.moving_stream import matte_moving_clip
 from labeling.matting.temporal_network import TemporalNetwork
 from labeling.refinement.flow_smoothing import FlowSmoothingRefiner
+from labeling.segmenters.lite import LiteSegmenter
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
-from labeling.structures.masks import union_masks
+from labeling.structures.masks import BoxXywh, union_masks
 from labeling.video.decode import decode_clip
 
 FloatImage = NDArray[np.float32]
@@ -74,23 +75,10 @@ def _each_frame(lite: Segmenter, merge: Callable[[Frame, Sequence[Instance]], Fl
     return matte
 
 
-def maps_of(segmenter: Segmenter) -> Method:
-    """Return the method that takes the averaged person probability which the network of a moving camera is given."""
-    network = TemporalNetwork()
-    stream = vars(moving_stream)
-
-    def matte(clip: Clip) -> Iterator[FloatImage]:
-        found = stream["_mark_shots"](stream["_find_people"](clip, segmenter.prepare(clip).segment, 0), 30.0)
-        for item, _ in stream["_add_probability"](found, network):
-            yield cv2.resize(item.probability, item.rgb.shape[1::-1]).astype(np.float32)
-
-    return matte
-
-
 class Remembered:
     """A segmenter that runs once on each frame, for several methods."""
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: LiteSegmenter) -> None:
         self._segmenter, self._known = segmenter, dict[tuple[str, int], list[Instance]]()
 
     def prepare(self, clip: Clip) -> "Remembered":
@@ -102,13 +90,31 @@ class Remembered:
             self._known[frame.video_id, frame.key] = people
         return [self._known[frame.video_id, frame.key] for frame in frames]
 
+    def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None] | None:
+        return self._segmenter.segment_boxes(frame, boxes_xywh)
 
-def network_of(lite: Segmenter, path: Path | None) -> Method:
+
+def maps_of(segmenter: Remembered) -> Method:
+    """Return the method that takes the averaged person probability which the network of a moving camera is given."""
+    network = TemporalNetwork()
+
+    def matte(clip: Clip) -> Iterator[FloatImage]:
+        teacher = segmenter.prepare(clip)
+        finder = Finder(teacher.segment, teacher.segment_boxes)
+        for item in follow_people(clip, finder, network.reduce, shot_threshold=30.0):
+            yield cv2.resize(item.probability, item.frame.size_hw[::-1]).astype(np.float32)
+
+    return matte
+
+
+def network_of(lite: Remembered, path: Path | None) -> Method:
     """Return the method of `maskmill matte --config moving`."""
     network = TemporalNetwork(path)
 
     def matte(clip: Clip) -> Iterator[FloatImage]:
-        for group in matte_moving_clip(clip, lite.prepare(clip).segment, network, shot_threshold=30.0):
+        teacher = lite.prepare(clip)
+        finder = Finder(teacher.segment, teacher.segment_boxes)
+        for group in matte_moving_clip(clip, finder, network, shot_threshold=30.0):
             yield from (frame.matte.alpha for frame in group.frames)
 
     return matte

@@ -13,12 +13,13 @@ from labeling.background.coverage import MaskedPlate
 from labeling.background.masked_plate import build_plate
 from labeling.background.masked_samples import find_people_with
 from labeling.matting.frame import MattedFrame
+from labeling.matting.moving_people import Finder
 from labeling.matting.moving_stream import StreamState, matte_moving_clip
 from labeling.matting.network import MattingNetwork
 from labeling.matting.output import COVERAGE_COLORS, MatteFolder
 from labeling.matting.stream import BATCH, matte_clip
 from labeling.matting.temporal_network import TemporalNetwork
-from labeling.segmenters.protocol import Segmenter
+from labeling.segmenters.protocol import BoxSegmenter, Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
 
@@ -231,9 +232,11 @@ class _Moving:
         return {"moving": self.work.settings.moving.model_dump(mode="json")}
 
     def frames(self) -> Iterator[tuple[MattedFrame, ...]]:
+        teacher = self.work.teacher
+        look = teacher.segment_boxes if isinstance(teacher, BoxSegmenter) else None
         groups = matte_moving_clip(
             self.work.clip,
-            self.work.teacher.segment,
+            Finder(teacher.segment, look),
             self.network,
             shot_threshold=self.work.settings.moving.shot_threshold,
             start=self._kept_state(),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from configs.errors import ConfigError
 from configs.matting import MovingBlock
 from labeling.matting.guided_filter import guided_upsample
+from labeling.matting.moving_people import BLOCK, Finder
 from labeling.matting.moving_stream import MattedGroup, StreamState, matte_moving_clip
 from labeling.matting.temporal_export import export_temporal, read_temporal_weights
 from labeling.matting.temporal_inputs import soften, to_map
@@ -29,6 +30,7 @@ from labeling.matting.temporal_network import (
 )
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.instances import Instance
+from labeling.structures.masks import BoxXywh
 from tests.fakes.mattes import draw_walk, find_walker, walkers_at, write_network, write_walk
 from tests.fakes.segmenters import ScriptedSegmenter
 from tests.fakes.videos import write_images
@@ -63,8 +65,8 @@ def draw_person(image: RgbImage) -> NDArray[np.bool_]:
 
 
 def groups_of(path: Path, network: TemporalNetwork, *, start: StreamState | None = None) -> list[MattedGroup]:
-    find = find_walker().segment
-    return list(matte_moving_clip(Clip("walk", path), find, network, shot_threshold=30.0, start=start))
+    finder = Finder(find_walker().segment)
+    return list(matte_moving_clip(Clip("walk", path), finder, network, shot_threshold=30.0, start=start))
 
 
 @pytest.mark.slow
@@ -176,7 +178,7 @@ def test_a_person_who_is_lost_in_one_frame_remains_and_one_found_in_one_alone_do
         return [next(found) for _ in frames]
 
     groups = matte_moving_clip(
-        Clip("still", path), find, TemporalNetwork(tmp_path / "tiny.onnx"), shot_threshold=30.0
+        Clip("still", path), Finder(find), TemporalNetwork(tmp_path / "tiny.onnx"), shot_threshold=30.0
     )
     alphas = [frame.matte.alpha for group in groups for frame in group.frames]
     inside = cv2.erode(person.mask.to_array().astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
@@ -198,8 +200,45 @@ def test_large_frames_are_reduced(made: TemporalMattingNetwork, tmp_path: Path) 
 def test_people_of_a_scripted_segmenter_are_passed_on(tmp_path: Path, network: TemporalNetwork) -> None:
     path = write_walk(tmp_path / "walk.mp4", frames=6)
     find = ScriptedSegmenter((), walkers_at([100 * i for i in range(6)]))
-    groups = list(matte_moving_clip(Clip("walk", path), find.segment, network, shot_threshold=30.0))
+    groups = list(matte_moving_clip(Clip("walk", path), Finder(find.segment), network, shot_threshold=30.0))
     assert [len(frame.people) for group in groups for frame in group.frames] == [0, 0, 0, 0, 1, 1]
+
+
+class Forgetful(ScriptedSegmenter):
+    """Loses the person of `write_walk` in some frames, but finds them in a box."""
+
+    def __init__(self, frames: int, lost: range) -> None:
+        times_ms = [100 * index for index in range(frames)]
+        self._all = walkers_at(times_ms)
+        super().__init__((), {ms: boxes for ms, boxes in self._all.items() if ms // 100 not in lost})
+
+    def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None]:
+        people = [self._instance(frame, box) for box in self._all[frame.key]]
+        return [people[0] if people else None for _ in boxes_xywh]
+
+
+@pytest.mark.slow
+def test_a_person_who_is_lost_is_found_again_and_a_continued_clip_is_the_same(
+    tmp_path: Path, network: TemporalNetwork
+) -> None:
+    """They are lost from frame 22 to 24, beyond the end of the first block."""
+    frames = BLOCK + 10
+    clip = Clip("walk", write_walk(tmp_path / "walk.mp4", frames=frames))
+
+    def matte(start: StreamState | None = None) -> list[MattedGroup]:
+        teacher = Forgetful(frames, range(22, 25))
+        finder = Finder(teacher.segment, teacher.segment_boxes)
+        return list(matte_moving_clip(clip, finder, network, shot_threshold=30.0, start=start))
+
+    whole = matte()
+    people = [len(frame.people) for group in whole for frame in group.frames]
+    assert people == [0] * 4 + [1] * (frames - 4)
+    for number in (1, BLOCK // GROUP - 1, BLOCK // GROUP + 1):
+        later = matte(StreamState.from_bytes(whole[number - 1].state.to_bytes()))
+        for one, other in zip(whole[number:], later, strict=True):
+            for a, b in zip(one.frames, other.frames, strict=True):
+                assert (a.index, a.people) == (b.index, b.people)
+                assert np.array_equal(a.matte.alpha, b.matte.alpha)
 
 
 @pytest.mark.slow
