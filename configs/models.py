@@ -174,6 +174,16 @@ class Trust(Block):
         return self.min_moving_fraction > 0 or self.min_missed_person_size > 0
 
 
+class PlantedTruth(Block):
+    """Tasks whose answer is known, among the others: they show how well each annotator works."""
+
+    truth: Path
+    """COCO file with the masks of all people in some of the run's frames, such as one that `maskmill export coco` wrote and an
+    expert corrected. Its masks count in the dataset, the annotators' answers do not."""
+    share: float = Field(0.05, gt=0, le=0.5)
+    """Share of the tasks sent, on top of `budget`."""
+
+
 class Review(Block):
     """How frames are reviewed in Label Studio. Does not change the result of a run."""
 
@@ -184,6 +194,8 @@ class Review(Block):
     audit: int = Field(0, ge=0, le=500)
     """Accepted persons of a run, chosen at random, whose frames are reviewed like the doubtful ones: their share of bad masks is
     an unbiased estimate for all accepted persons. They come on top of `budget`. 0: no audit."""
+    planted: PlantedTruth | None = None
+    """Tasks whose answer is known; None: none."""
     max_open_tasks: int = Field(500, ge=1)
     """Tasks that wait for review at most; further frames wait in the database."""
     budget: int | None = Field(None, ge=1)

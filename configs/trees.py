@@ -25,6 +25,7 @@ _PATHS = (
     "homography",
     "parent",
     "cache",
+    "truth",
 )
 """Keys whose value is a path; not the export's folder, which is relative to the home."""
 _PERHAPS_PATHS = ("against",)

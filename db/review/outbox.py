@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from db.models.core import DecisionRow, RunRow, content_id, utc_now
 from db.models.review import AnnotationRow, LabelStudioProjectRow, ReviewRow
 from db.review.categories import smaller_runs
+from db.review.truth import find_truths
 from db.sql.reading import count_rows, select_by_ids
 from db.sql.upsert import upsert
 from labeling.review.records import ReviewItem
@@ -187,7 +188,8 @@ def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Re
     importing it. A frame recorded in another project has moved: the server has another address now.
     """
     rows = _rows_to_reconcile(session, project_id, tasks)
-    existing = [(row, tasks[row.frame_id]) for row in rows if row.frame_id in tasks]
+    planted = _planted_elsewhere(session, project_id, rows)
+    existing = [(row, tasks[row.frame_id]) for row in rows if row.frame_id in tasks.keys() - planted]
     adopted = {row.frame_id: task for row, task in existing if row.state in _WITHOUT_TASK}
     moved = [
         {"frame_id": row.frame_id, "project_id": project_id, "task_id": task}
@@ -204,6 +206,20 @@ def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Re
     _update(session, moved)
     _update(session, deleted)
     return Reconciliation(len(adopted), len(deleted), left_over)
+
+
+def _planted_elsewhere(session: Session, project_id: int, rows: Sequence[ReviewRow]) -> set[int]:
+    """Return the frames with a known truth that belong to a project of another title: here, an expert labeled them."""
+    truths = find_truths(session, [row.frame_id for row in rows])
+    if not truths:
+        return set()
+    titles = dict(
+        session.execute(select(LabelStudioProjectRow.id, LabelStudioProjectRow.title)).tuples().all()
+    )
+    here = {None, titles[project_id]}
+    return {
+        row.frame_id for row in rows if row.frame_id in truths and titles.get(row.project_id or 0) not in here
+    }
 
 
 def _rows_to_reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> list[ReviewRow]:

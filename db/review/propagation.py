@@ -21,6 +21,7 @@ from db.models.review import (
     ReviewRow,
 )
 from db.review.categories import run_categories, runs_lacking
+from db.review.truth import find_truths
 from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
 from labeling.review.propagation_plan import OpenTime, PropagationQuality, ReviewedTime
@@ -104,7 +105,10 @@ def reviewed_times(session: Session, run_id: str) -> dict[str, list[ReviewedTime
 
 
 def open_times(session: Session, run_id: str, video_id: str, *, from_ms: int, to_ms: int) -> list[OpenTime]:
-    """Return the frames of a video that wait for a review of this run, between two times, both included."""
+    """Return the frames of a video that wait for a review of this run, between two times, both included.
+
+    Those whose truth is known are left out: annotators are asked about the teacher's masks of them.
+    """
     query = (
         select(FrameRow.id, FrameRow.pts_ms, DecisionRow.shot_start_ms)
         .join(ReviewRow, ReviewRow.frame_id == FrameRow.id)
@@ -115,7 +119,12 @@ def open_times(session: Session, run_id: str, video_id: str, *, from_ms: int, to
     )
     shots = Shots(session, run_id)
     rows = session.execute(query).tuples().all()
-    return [OpenTime(key, pts_ms or 0, shots.whole((video_id, start))) for key, pts_ms, start in rows]
+    known = find_truths(session, [key for key, *_ in rows])
+    return [
+        OpenTime(key, pts_ms or 0, shots.whole((video_id, start)))
+        for key, pts_ms, start in rows
+        if key not in known
+    ]
 
 
 def current_propagations(session: Session, run_id: str) -> dict[int, int]:

@@ -12,7 +12,8 @@ from db.frames.shots import Shots
 from db.models.core import DecisionRow, FrameRow, RunRow
 from db.models.review import ReviewRow
 from db.review.audit import waiting_audit
-from db.sql.reading import PAGE, count_rows
+from db.review.truth import find_truths, has_truth, knows_truth
+from db.sql.reading import PAGE, count_rows, select_by_ids
 from labeling.review.occupancy import OccupancyGrid, unpack_grid
 from labeling.review.queue import Candidate, Shot, select_frames_for_review
 
@@ -54,9 +55,11 @@ def choose_waiting(session: Session, run_id: str, settings: Settings, *, room: i
     room -= len(audit)
     shots = Shots(session, run_id)
     sent = _read_sent(session, shots)
-    left = None if settings.budget is None else max(0, settings.budget - sent.of_run)
+    with_truth = knows_truth(session)
+    of_run = sent.of_run - (_count_with_truth(session, run_id) if with_truth else 0)
+    left = None if settings.budget is None else max(0, settings.budget - of_run)
     choice = select_frames_for_review(
-        _candidates(session, shots),
+        _candidates(session, shots, with_truth=with_truth),
         most=room if left is None else min(room, left),
         max_per_shot=settings.max_per_shot,
         asked_of=sent.of_shot,
@@ -66,6 +69,13 @@ def choose_waiting(session: Session, run_id: str, settings: Settings, *, room: i
     over_budget = count_waiting(session, run_id) - compared - len(audit) if is_spent else 0
     passed_over = SkippedFrames(choice.near_identical, choice.beyond_shot, over_budget)
     return PushChoice(_mix(choice.frames, audit), passed_over)
+
+
+def in_order(session: Session, frame_ids: Sequence[int]) -> list[int]:
+    """Return frames to be sent with the highest priority first."""
+    query = select(ReviewRow.frame_id, ReviewRow.priority)
+    priorities = dict(select_by_ids(session, query, ReviewRow.frame_id, frame_ids))
+    return sorted(frame_ids, key=lambda frame_id: -priorities[frame_id])
 
 
 def _mix(frames: Sequence[int], audit: Sequence[int]) -> tuple[int, ...]:
@@ -126,11 +136,22 @@ def _read_sent(session: Session, shots: Shots) -> _SentFrames:
     return sent
 
 
-def _candidates(session: Session, shots: Shots) -> Iterator[Candidate]:
-    """Yield waiting frames by priority, highest first; pages are read on demand."""
+def _count_with_truth(session: Session, run_id: str) -> int:
+    """Return how many of the frames in `_SentFrames.of_run` have a known truth: they do not count in the budget."""
+    decided = (DecisionRow.frame_id == ReviewRow.frame_id) & (DecisionRow.run_id == run_id)
+    query = select(func.count()).select_from(ReviewRow).join(DecisionRow, decided)
+    known = query.where(ReviewRow.state.in_(_SENT), DecisionRow.decision == "review")
+    return session.scalar(known.where(has_truth(ReviewRow.frame_id))) or 0
+
+
+def _candidates(session: Session, shots: Shots, *, with_truth: bool) -> Iterator[Candidate]:
+    """Yield waiting frames by priority, highest first; pages are read on demand. Those with a known truth are left out."""
     last: tuple[float, int] | None = None
     while page := _read_waiting(session, shots.run_id, after=last):
+        known = find_truths(session, [row.frame_id for row in page]) if with_truth else ()
         for priority, frame_id, video_id, shot_start_ms, occupancy in page:
+            if frame_id in known:
+                continue
             shot = shots.whole((video_id, shot_start_ms))
             yield Candidate(frame_id, priority, shot, unpack_grid(occupancy))
         last = page[-1].priority, page[-1].frame_id

@@ -9,7 +9,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models.core import AgreementRow, InstanceRow, RunRow
 from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewedInstanceRow, ReviewRow
+from db.review.annotators import AnnotatorScore, score_annotators
 from db.review.audit import AuditSummary, summarize_audit
+from db.review.truth import TRUTH_PROJECT
 from db.runs.queries import run_models
 
 
@@ -81,15 +83,24 @@ class ReviewSummary:
     propagation: PropagationCounts
     audit: AuditSummary | None = None
     """None: no audit."""
+    annotators: tuple[AnnotatorScore, ...] = ()
+    """Of tasks whose truth is known."""
 
 
 def summarize_reviews(session: Session, run: RunRow) -> ReviewSummary:
     """Summarize what annotators did with the masks of a run, and its scores against every consensus."""
     models = {role: model.full_name for role, model in run_models(session, run).items()}
     seconds, masks = _work(session, run.id)
-    shown_here = and_(AnnotationRow.id == ConsensusRow.annotation_id, AnnotationRow.run_id == run.id)
+    shown_here = and_(
+        AnnotationRow.id == ConsensusRow.annotation_id,
+        AnnotationRow.run_id == run.id,
+        AnnotationRow.project_id != TRUTH_PROJECT,
+    )
+    in_review = select(ReviewRow).where(
+        ReviewRow.run_id == run.id, ReviewRow.project_id.is_distinct_from(TRUTH_PROJECT)
+    )
     return ReviewSummary(
-        frames=_count(session, ReviewRow.state, select(ReviewRow).where(ReviewRow.run_id == run.id)),
+        frames=_count(session, ReviewRow.state, in_review),
         verdicts=_count(session, ConsensusRow.verdict, select(ConsensusRow).join(AnnotationRow, shown_here)),
         teacher=models.get("teacher", ""),
         student=models.get("student", ""),
@@ -99,6 +110,7 @@ def summarize_reviews(session: Session, run: RunRow) -> ReviewSummary:
         seconds_per_mask=seconds / masks if masks else None,
         propagation=_count_propagation(session, run.id),
         audit=summarize_audit(session, run.id),
+        annotators=score_annotators(session, run.id),
     )
 
 
@@ -155,6 +167,7 @@ def _count(session: Session, column: InstrumentedAttribute[str], rows: Select[An
 def _count_masks(session: Session, run_id: str) -> MaskCounts:
     usable = (
         AnnotationRow.run_id == run_id,
+        AnnotationRow.project_id != TRUTH_PROJECT,
         AnnotationRow.propagation_id.is_(None),
         ConsensusRow.verdict != "unusable",
     )

@@ -162,6 +162,12 @@ def _print_pushed(pushed: "PushSummary") -> None:
         if frames:
             typer.echo(f"{frames} {what}")
     typer.echo(f"waiting for an annotator: {count_of(pushed.open, 'task')}")
+    if pushed.planted:
+        typer.echo(
+            f"with a known answer, of all tasks: {count_of(pushed.planted, 'task')} (annotators cannot tell which)"
+        )
+    if pushed.unused_truth:
+        typer.echo(f"not used of review.planted.truth: {', '.join(pushed.unused_truth)}")
     for refused in pushed.refused:
         typer.echo(f"not sent: {refused}")
 

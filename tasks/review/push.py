@@ -40,8 +40,9 @@ from db.review.outbox import (
     withdraw,
     withdraw_unwanted,
 )
+from db.review.planted import count_planted
 from db.review.propagation import confirmed_tasks, release_confirmed
-from db.review.selection import SkippedFrames, choose_waiting, count_waiting
+from db.review.selection import SkippedFrames, count_waiting
 from db.runs.queries import latest_run
 from labeling.review.label_studio.client import TaskState
 from labeling.review.label_studio.s3_storage import bucket_of
@@ -53,6 +54,7 @@ from tasks.execution.context import Context
 from tasks.files import read_kept
 from tasks.review.connect import KnownProject, LabelStudioConnection, Page, open_project
 from tasks.review.consensus import update_consensus
+from tasks.review.plant import choose_frames, take_truth
 
 _POLL_S = 0.5
 
@@ -85,6 +87,10 @@ class PushSummary:
     """Frames that wait and were not selected; the next push considers them again."""
     elsewhere: int
     """Frames of the run in review in another project or on another server."""
+    planted: int = 0
+    """Tasks of the run whose answer is known, of this push and earlier ones."""
+    unused_truth: tuple[str, ...] = ()
+    """Why images of `review.planted.truth` are not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +319,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
     database = outbox.context.database
     with database.transaction() as session:
         run = latest_run(session, run_id)
+        unused_truth = take_truth(session, run.id, outbox.project_id, outbox.settings)
         fill_outbox(session, run.id, again=again)
         if outbox.settings.audit:
             queue_audit(session, run.id, outbox.settings.audit)
@@ -323,9 +330,9 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
     withdrawn = outbox.withdraw(run.id, tasks)
     replaced = outbox.replace_masks(run, tasks)
     untouched = sum(not task.is_started for task in tasks) - withdrawn - replaced
-    with database.session() as session:
+    with database.transaction() as session:
         room = max(0, outbox.settings.max_open_tasks - untouched)
-        choice = choose_waiting(session, run.id, outbox.settings, room=room)
+        choice = choose_frames(session, run.id, outbox.project_id, outbox.settings, room=room)
     summary = PushSummary(
         run_id=run.id,
         url=f"{outbox.connection.server.url}/projects/{outbox.label_studio_id}/data",
@@ -340,6 +347,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
         waiting=0,
         passed_over=choice.passed_over,
         elsewhere=0,
+        unused_truth=unused_truth,
     )
     batches = [list(batch) for batch in batched(choice.frames, outbox.settings.batch)]
     return PushPlan((outbox.project_id, outbox.label_studio_id), batches, summary)
@@ -366,6 +374,7 @@ def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[SentBatch]) -> Pus
     with outbox.context.database.session() as session:
         waiting = count_waiting(session, planned.run_id)
         elsewhere = count_elsewhere(session, planned.run_id, outbox.project_id)
+        planted = count_planted(session, planned.run_id)
     return replace(
         planned,
         sent=sum(batch.frames for batch in sent),
@@ -374,4 +383,5 @@ def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[SentBatch]) -> Pus
         open=sum(not task.is_started for task in tasks),
         waiting=max(0, waiting - planned.passed_over.frames),
         elsewhere=elsewhere,
+        planted=planted,
     )

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from db.review.annotators import AnnotatorScore
 from db.review.audit import AuditSummary
 from db.review.summary import PropagationCounts, ReviewSummary
-from labeling.text.figures import count, duration, percent
+from labeling.text.figures import count, count_of, duration, percent
 
 
 def review_rows(summary: ReviewSummary) -> Iterator[tuple[str, str]]:
@@ -37,6 +38,8 @@ def review_rows(summary: ReviewSummary) -> Iterator[tuple[str, str]]:
     yield from _propagation_rows(summary.propagation)
     if summary.audit:
         yield "audit of accepted persons", audit_sentence(summary.audit)
+    for score in summary.annotators:
+        yield f"tasks with a known answer, {score.annotator}", annotator_sentence(score)
 
 
 def audit_sentence(audit: AuditSummary) -> str:
@@ -48,6 +51,21 @@ def audit_sentence(audit: AuditSummary) -> str:
     return (
         f"{count(audit.bad)} of {count(audit.judged)} bad: {100 * audit.error:.1f} % "
         f"(95 % confidence: {100 * low:.1f} % to {100 * high:.1f} %){waiting}"
+    )
+
+
+def annotator_sentence(score: AnnotatorScore) -> str:
+    """Return how well an annotator answers, such as `19 of 20 people right: 95.0 % (95 % confidence: ...) in 8 tasks`."""
+    tasks = f" in {count_of(score.tasks, 'task')}"
+    if score.share_right is None or score.between is None:
+        return f"no people{tasks}"
+    low, high = score.between
+    faults = (("missed", score.missed), ("added where there is no person", score.added))
+    told = "".join(f"; {count(number)} {what}" for what, number in faults if number)
+    iou = "" if score.mean_iou is None else f"; mean IoU {score.mean_iou:.3f}"
+    return (
+        f"{count(score.right)} of {count(score.judged)} people right: {100 * score.share_right:.1f} % "
+        f"(95 % confidence: {100 * low:.1f} % to {100 * high:.1f} %){tasks}{told}{iou}"
     )
 
 

@@ -1,5 +1,6 @@
 """Push to a real Label Studio and pull from it, through database and flows."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from tasks.review.pull import PullSummary
 from tasks.review.push import PushSummary
 from tests.planted_reviews import PlantedFrame, PlantedRun, box_mask, person_frames, plant_run
 from tests.studio_server import RunningStudio
+from tests.tasks.review.test_plant import write_truth
 
 pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
 
@@ -460,3 +462,39 @@ def test_push_and_pull_work_without_prefect(desk: Desk) -> None:
         assert call_flow(pull_reviews, desk.home.root).changed == 0
     assert _servers == before, "a temporary server was started"
     assert desk.states() == {run.frames[0]: "reviewed", run.frames[1]: "open"}
+
+
+def test_a_planted_task_looks_like_others_and_its_answer_measures_the_annotator_alone(desk: Desk) -> None:
+    """An expert labels a frame in a project of its own before."""
+    run = plant_run(desk.home, person_frames(5))
+    expert = Desk(
+        desk.home,
+        desk.studio,
+        desk.settings.model_copy(update={"project": f"gold {desk.settings.project}"[:50]}),
+    )
+    expert.push(budget=1)
+    expert.submit(run.frames[0], expert.regions(run.frames[0])[:1])
+    expert.pull()
+    truth = [one.mask for one in desk.dataset("reviewed")[run.frames[0]].instances]
+    planted = write_truth(desk.home.root / "truth.json", {run.frames[0]: truth})
+
+    pushed = desk.push(planted=planted)
+    assert (pushed.sent, pushed.planted, pushed.unused_truth) == (5, 1, ())
+    tasks = desk.tasks()
+    assert [int(task["data"]["frame_id"]) for task in tasks] == list(run.frames), "as their priority says"
+    assert all(task["data"].keys() == tasks[0]["data"].keys() for task in tasks)
+    assert "truth" not in json.dumps(tasks)
+    assert desk.pull().changed == 0
+    assert desk.push(planted=planted).sent == 0
+    for frame_id in run.frames[:2]:
+        desk.submit(frame_id, desk.regions(frame_id))
+    assert desk.pull().changed == 2
+    assert desk.pull().changed == 0
+    with database_of(desk.home).session() as session:
+        [score] = summarize_reviews(session, latest_run(session)).annotators
+    assert (score.tasks, score.right, score.missed, score.added) == (1, 1, 0, 1)
+    dataset = desk.dataset("reviewed")
+    assert [one.mask for one in dataset[run.frames[0]].instances] == truth
+    assert len(dataset[run.frames[1]].instances) == 2
+    assert desk.push(planted=planted).sent == 0
+    expert.http.close()

@@ -1,5 +1,6 @@
 """A push that is killed, or whose Label Studio fails midway, neither loses nor duplicates a frame."""
 
+import math
 import os
 import random
 import signal
@@ -18,8 +19,9 @@ from labeling.review.label_studio.credentials import URL_VARIABLE
 from labeling.structures.masks import Mask
 from tasks.execution.context import database_of
 from tests.flows.test_review import Desk, desk
-from tests.planted_reviews import PlantedFrame, person_frames, plant_run
+from tests.planted_reviews import PlantedFrame, box_mask, person_frames, plant_run
 from tests.studio_server import gate_before
+from tests.tasks.review.test_plant import write_truth
 
 __all__ = ["desk"]
 
@@ -52,18 +54,30 @@ def start_push(desk: Desk, *changes: str) -> "subprocess.Popen[bytes]":
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_push_killed_at_random_and_repeated_sends_every_frame_once(desk: Desk) -> None:
+    """Those with a known answer, a tenth of the tasks, too."""
     run = plant_run(desk.home, person_frames(40 * KILLS))
+    known = run.frames[::10]
+    truth = write_truth(desk.home.root / "truth.json", dict.fromkeys(known, (box_mask(10, 10, 30, 80),)))
+    planted = [
+        f"review.planted.truth={truth.truth}",
+        "review.planted.share=0.05",
+        "review.max_open_tasks=100000",
+    ]
     random_moments = random.Random(3)  # noqa: S311  # moments, not secrets
     for _ in range(KILLS):
-        process = start_push(desk, "review.batch=3", "review.max_open_tasks=100000")
+        process = start_push(desk, "review.batch=3", *planted)
         wait_for_first_batch(desk, process)
         time.sleep(random_moments.uniform(0.0, 1.0))
         assert process.poll() is None  # else nothing was interrupted
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert start_push(desk, "review.max_open_tasks=100000").wait(300) == 0
-    assert frames_in_studio(desk) == Counter(run.frames)
-    assert set(desk.states().values()) == {"open"}
+    assert start_push(desk, *planted).wait(300) == 0
+    sent = frames_in_studio(desk)
+    ordinary = set(run.frames) - set(known)
+    assert set(sent.values()) == {1}
+    assert ordinary < sent.keys()
+    assert len(sent.keys() - ordinary) == math.ceil(len(ordinary) * 0.05 / 0.95)
+    assert {state for key, state in desk.states().items() if key in sent} == {"open"}
 
 
 def wait_for_first_batch(desk: Desk, process: "subprocess.Popen[bytes]") -> None:
