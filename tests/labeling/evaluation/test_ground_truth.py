@@ -114,7 +114,7 @@ def test_an_image_outside_the_folder_is_refused(name: str, message: str, folder:
         (b"{", "is not JSON .* export it again"),
         (b'{"images": []}\n{"images": []}', "is not JSON .* one JSON value per line"),
         (b" ", "is empty"),
-        (gzip.compress(b'{"images": [], "annotations": []}'), "compressed with gzip"),
+        (gzip.compress(b'{"images": [], "annotations": []}', mtime=0), "compressed with gzip"),
         (b'{"images": []}', r"no list `annotations` \(its keys: images\)"),
         (b'{"images": 3, "annotations": []}', "no list `images`"),
         (b'{"predictions": []}', r"no list `images` and no list `annotations` \(its keys: predictions\)"),
