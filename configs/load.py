@@ -225,7 +225,8 @@ def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
         known = _known_keys(where[:-1], root)
         if where[-1] == "path" and (kind := _kind_of_file(problem["input"])):
             return f"unknown key {'.'.join(where)!r}; add `kind: {kind}` for a network of your own"
-        near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
+        near = [] if len(where) > 1 else _deeper_keys(where[0], root)
+        near = near or difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         return f"unknown key {'.'.join(where)!r}; {hint}"
     if problem["type"] == "model_type":
@@ -261,6 +262,15 @@ def _explain_kind(context: Mapping[str, str]) -> str:
     near = [own] if own else difflib.get_close_matches(context["tag"], kinds, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(kinds)}"
     return f"there is no kind {context['tag']!r}; {hint}"
+
+
+def _deeper_keys(name: str, root: type[BaseModel]) -> list[str]:
+    """Return where a key that was written at the top belongs, such as `agreement.hard_below`."""
+    return [
+        f"{key}.{name}"
+        for key, field in root.model_fields.items()
+        if any(name in block.model_fields for block in _blocks_in(field.annotation))
+    ]
 
 
 def _known_keys(path: Sequence[str], root: type[BaseModel]) -> list[str]:

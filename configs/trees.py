@@ -14,6 +14,8 @@ from configs.errors import ConfigError
 
 CALIBRATIONS = ("lite", "lite-heavy", "surveillance")
 """Shipped calibrations, named after the preset whose teacher they are fitted to."""
+MOST_VALUES = 100_000
+"""Of a config; a few lines of aliases of aliases stand for billions."""
 _SEGMENTERS = ("teacher", "student", "segmenter", "verifier", "pose", "base")
 """Keys whose block may have the short form."""
 _PATHS = (
@@ -171,7 +173,24 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError(f"config {origin}: write `key: value` lines (it is a {type(tree).__name__})")
+    if _has_more_values(tree, MOST_VALUES):
+        raise ConfigError(
+            f"config {origin}: more than {MOST_VALUES:,} values, by its aliases (*name): write less"
+        )
     return tree
+
+
+def _has_more_values(tree: Any, most: int) -> bool:
+    """Return whether a tree has more than `most` values, each counted as often as an alias repeats it."""
+    waiting, seen = [tree], 0
+    while waiting and seen <= most:
+        value = waiting.pop()
+        seen += 1
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return seen > most
 
 
 def apply_change(tree: dict[str, Any], change: str) -> None:

@@ -152,11 +152,13 @@ def _matte(
     if done and done["output"] == output:
         return _stored_summary(done)
     prepared = teacher.prepare(clip)
-    matte = method.prepare(MatteWork(folder, clip, prepared, order.settings, check))
+    end_s = facts.duration_s if clip.end_s is None else min(clip.end_s, facts.duration_s)
+    total = round(float((end_s - clip.start_s) * facts.fps)) if facts.fps else 0
+    matte = method.prepare(
+        MatteWork(folder, clip, prepared, order.settings, check, end_s - clip.start_s, total)
+    )
     speed = _stored_summary(done).frames_per_s if done else 0.0
     if not done:
-        end_s = facts.duration_s if clip.end_s is None else min(clip.end_s, facts.duration_s)
-        total = round(float((end_s - clip.start_s) * facts.fps)) if facts.fps else 0
         replacement = open_replacement(order.settings.background)
         speed = _Work(folder, matte, replacement, total, check).matte()
     count = folder.frames_done()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Protocol
 
 from more_itertools import batched
@@ -27,6 +28,8 @@ PROGRESS_EVERY_S = 1.0
 KEEP_STATE_EVERY = 8
 """Groups of frames between two states of a moving camera's stream on disk; a killed run repeats at most so many."""
 STATE = "state.npz"
+SHORT_PART_S = 10.0
+SHORT_PART = "people who stand still in all of them are in it: give a longer part, in which they move, and cut the result"
 PREVIEW = (
     "the recurrent network of the package comes from a short training (docs/matting.md); `maskmill train temporal` makes "
     "another, which --weights names"
@@ -94,6 +97,9 @@ class MatteWork:
     settings: MatteSettings
     check: Callable[[], None]
     """Called often; an exception from it ends the work."""
+    length_s: Fraction
+    frames: int
+    """Expected; 0: unknown."""
 
 
 class MatteMethod(Protocol):
@@ -147,11 +153,12 @@ class StaticCamera:
 
     def _build_plate(self, work: MatteWork) -> MaskedPlate:
         progress, searched, settings = Progress(work.folder, "plate", work.check), 0, work.settings.plate
+        expected = min(settings.samples, work.frames or settings.samples)
 
         def find(frames: Sequence[Frame]) -> list[list[Instance]]:
             nonlocal searched
             searched += len(frames)
-            progress(searched, max(settings.samples, searched))
+            progress(searched, max(expected, searched))
             return work.teacher.segment(frames)
 
         try:
@@ -170,6 +177,13 @@ class _WithPlate:
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        clip, length_s = self.work.clip, float(self.work.length_s)
+        is_part = clip.start_s > 0 or clip.end_s is not None
+        if is_part and length_s < SHORT_PART_S:
+            return (
+                *self.plate.warnings,
+                f"the background was learned from {length_s:g} s alone; {SHORT_PART}",
+            )
         return tuple(self.plate.warnings)
 
     @property

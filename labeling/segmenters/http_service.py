@@ -31,6 +31,7 @@ from labeling.datasets.readers.masks import read_label_png, read_probability_png
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard
+from labeling.text.json_text import read_json
 
 BACKOFF_S, LONGEST_PAUSE_S = 0.5, 60.0
 """Pause before the first repetition, doubled each time, and the longest pause, requested or not."""
@@ -230,7 +231,7 @@ def _retry_after_s(header: str | None) -> float | None:
 
 def _parse_records(body: bytes, origin: str) -> list[object]:
     try:
-        results = json.loads(body)
+        results = read_json(body)
     except ValueError as exc:
         raise ModelOutputWrong(f"{origin}: not JSON ({exc}): correct the service") from exc
     if not isinstance(results, list):

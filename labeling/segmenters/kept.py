@@ -1,6 +1,7 @@
 """Segmenters whose predictions are kept: a frame that the same model has seen is not inferred again."""
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,8 @@ _KINDS = frozenset({"lite", "selfie", "torchvision", "onnx", "torchscript", "lit
 """Networks in files: their result depends on nothing but the image."""
 _CODE = ("segmenters", "video", "structures")
 """Rooms whose code changes what a model sees or returns."""
+WRITE_EVERY_S = 10.0
+"""What was found is written after this time: a run that is stopped repeats so much of its inference."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,8 @@ class KeptSegmenter:
         self._known: dict[str, list[Instance]] = {}
         self._added: dict[str, list[Instance]] = {}
         self._looked_up = 0
+        self._computed = 0
+        self._written_at = time.monotonic()
         self._box_files: PredictionFiles | None = None
         self._known_boxes: dict[str, list[Instance]] = {}
         self._added_boxes: dict[str, list[Instance]] = {}
@@ -87,8 +92,12 @@ class KeptSegmenter:
         found = self._inner.segment([frames[i] for i in unseen]) if unseen else []
         made = {keys[i]: instances for i, instances in zip(unseen, found, strict=True)}
         self._added |= made
+        self._known |= made
         self._looked_up += len(frames) - len(unseen)
-        return [made[key] if key in made else self._known[key] for key in keys]
+        self._computed += len(unseen)
+        if time.monotonic() - self._written_at >= WRITE_EVERY_S:
+            self._write()
+        return [self._known[key] for key in keys]
 
     def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None] | None:
         """Return the person in each box, calling the model for the boxes that it has not seen."""
@@ -106,12 +115,17 @@ class KeptSegmenter:
 
     def save(self) -> tuple[int, int]:
         """Write the new predictions; return how many frames were known, and how many were inferred."""
+        self._write()
+        return self._looked_up, self._computed
+
+    def _write(self) -> None:
         if self._added_boxes and self._box_files:
             self._box_files.write(self._added_boxes)
             self._added_boxes = {}
         if self._added and self._files:
             self._files.write(self._added)
-        return self._looked_up, len(self._added)
+            self._added = {}
+        self._written_at = time.monotonic()
 
 
 def _key_range(clip: Clip) -> tuple[int, int | None]:

@@ -43,6 +43,8 @@ _METADATA_ADDRESSES = frozenset(
             "168.63.129.16",  # Azure: WireServer
             "192.0.0.192",  # Oracle Cloud, earlier generation
             "fd00:42::42",  # Scaleway
+            "fd00:c1::a9fe:a9fe",  # Oracle Cloud
+            "fd00:ec2::23",  # Amazon EKS: credentials of a pod
             "fd00:ec2::254",  # Amazon EC2
             "fd20:ce::254",  # Google Cloud
         ),

@@ -58,6 +58,7 @@ def test_keys_of_a_block_in_short_form_can_be_changed() -> None:
     ("change", "key"),
     [
         ("agreement.hard_bellow=0.4", "hard_below"),
+        ("hard_below=0.4", r"agreement\.hard_below"),
         ("samplng.every_s=1", "sampling"),
         ("teacher.min_boxscore=0.1", "min_box_score"),
         ("pose_filter.poeple=any", "people"),
@@ -266,3 +267,11 @@ def test_the_runner_does_not_change_the_run(change: str) -> None:
 def test_an_address_requires_a_cluster(runner: str) -> None:
     with pytest.raises(ConfigError, match="set runner to dask or ray"):
         load_config("lite", [f"runner={runner}", "address=tcp://127.0.0.1:8786"])
+
+
+def test_aliases_of_aliases_are_refused_before_they_are_followed(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match="more than 100,000 values, by its aliases"):
+        load_config(str(tmp_path / "bomb.yaml"))

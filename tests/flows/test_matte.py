@@ -199,7 +199,8 @@ def test_if_all_videos_are_broken_the_exit_code_says_so(tmp_path: Path) -> None:
 def test_a_part_of_a_video_is_cut_out_with_its_sound(tmp_path: Path) -> None:
     write_walk(tmp_path / "silent.mp4", frames=20)
     add_beeps(tmp_path / "silent.mp4", tmp_path / "walk.mp4", [0.3, 0.9, 1.7], seconds=2)
-    matte("walk.mp4", "--out", "out", "--start", "0.5", "--end", "1.5")
+    part = matte("walk.mp4", "--out", "out", "--start", "0.5", "--end", "1.5")
+    assert "the background was learned from 1 s alone" in part.output
     made = json.loads((tmp_path / "out" / "walk" / "matte.json").read_bytes())
     assert [one["time_s"] for one in made["frames"]] == pytest.approx([0.5 + 0.1 * i for i in range(10)])
     assert [one["index"] for one in made["frames"]] == list(range(10))

@@ -13,6 +13,8 @@ from labeling.structures.masks import BoxXywh, Mask, box_iou_matrix, check_size,
 
 BIGGEST_LENGTH = 1e9
 """Pixels; no image is as large, and a double holds all such numbers exactly."""
+FURTHEST_SIDES = 10
+"""A coordinate further from the image's corner than so many of its longer side is no outline."""
 _SIDES = 4
 _FEWEST_POINTS, _FEWEST_COORDINATES = 3, 6
 EDGE_PX = 2.0
@@ -107,9 +109,18 @@ def _is_number(value: object) -> bool:
 
 
 def _fill_polygons(outlines: list[list[float]], size_hw: tuple[int, int]) -> Mask:
-    """Return the union of the polygons, as pycocotools fills them."""
+    """Return the union of the polygons, as pycocotools fills them.
+
+    It walks along each outline pixel by pixel, and takes coordinates for 32-bit integers: far ones end the process.
+    """
     if not outlines:
         return Mask.empty(size_hw)
+    furthest = max((abs(value) for outline in outlines for value in outline), default=0)
+    if furthest > FURTHEST_SIDES * max(size_hw):
+        height, width = size_hw
+        raise ValueError(
+            f"a polygon's coordinate of {furthest:g} is far outside the image of {width}x{height}"
+        )
     return Mask.from_coco(coco_mask.merge(coco_mask.frPyObjects(outlines, *size_hw)))
 
 

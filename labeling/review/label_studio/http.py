@@ -4,7 +4,6 @@ Reads are repeated while the server cannot be reached, is busy (429) or fails (5
 after a timeout it is unknown whether the server executed them, so callers must check before they repeat one.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from configs.errors import (
     LabelStudioRefused,
     LabelStudioUnreachable,
 )
+from labeling.text.json_text import read_json
 
 TESTED_SDK = "2.1"
 """Version for which the tests check the private API."""
@@ -129,7 +129,7 @@ class Connection:
                 content=content,
                 files=list(files) if files else None,
             )
-            return response.json() if response.content else None
+            return read_json(response.content) if response.content else None
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
@@ -247,7 +247,7 @@ def _detail(body: object) -> str:
     detail = body
     if isinstance(body, str):
         try:
-            detail = json.loads(body)
+            detail = read_json(body)
         except ValueError:
             detail = body
     if isinstance(detail, dict):

@@ -228,6 +228,13 @@ def test_a_response_that_trickles_times_out() -> None:
         (reply(labels_png(1, size_hw=(3, 4))), "the mask is 4x3 px, its frame 8x6"),
         (reply(b"<html>", media_type="text/html"), "Content-Type 'text/html'"),
         (reply(b"{", media_type="application/json"), "not JSON"),
+        (reply(b"[" * 200_000, media_type="application/json"), "not JSON .*brackets"),
+        (
+            reply(
+                b'[{"score": 1, "segmentation": [[0, 0, 1e9, 0, 1e9, 1e9]]}]', media_type="application/json"
+            ),
+            "far outside the image of 8x6",
+        ),
         (reply(b"{}", media_type="application/json"), "must be a list"),
         (reply(b'[{"score": 1}]', media_type="application/json"), "no segmentation"),
     ],

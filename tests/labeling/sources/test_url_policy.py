@@ -54,6 +54,7 @@ def test_hostile_urls_are_refused(url: str) -> None:
     [
         "169.254.169.254", "169.254.0.9", "2852039166", "0xA9FEA9FE", "0251.0376.0251.0376", "169.254.43518",
         "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fd00:ec2::254", "fd20:ce::254",
+        "fd00:ec2::23", "fd00:c1::a9fe:a9fe",
         "168.63.129.16", "192.0.0.192", "fd00:42::42", "64:ff9b:1::a9fe:a9fe", "::169.254.169.254",
         "100.100.100.200", "metadata.google.internal", "METADATA.google.internal.",
     ],

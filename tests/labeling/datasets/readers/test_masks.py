@@ -12,7 +12,9 @@ from pycocotools import mask as coco_mask
 from configs.errors import ModelOutputWrong
 from labeling.datasets.readers.coco import read_coco_records
 from labeling.datasets.readers.coco_categories import person_ids
+from labeling.datasets.readers.coco_geometry import read_segmentation
 from labeling.datasets.readers.masks import read_label_png, read_probability_png
+from labeling.text.json_text import read_json
 
 LABELS = np.array(
     [
@@ -173,3 +175,16 @@ def test_an_rle_without_a_size_has_that_of_its_image() -> None:
         records = [{"segmentation": {"counts": whole["counts"], **size}}]
         (found,) = read_coco_records(records, (2, 2), origin="x")
         assert (found.mask.to_array() == (pixels > 0)).all()
+
+
+@pytest.mark.parametrize("far", [1e9, -1e9, 1e30, 2.0**31, 200_000.0, 101.0])
+def test_a_polygon_far_outside_its_image_never_reaches_pycocotools(far: float) -> None:
+    """It takes them for 32-bit integers, and ends the process or fills its memory."""
+    with pytest.raises(ModelOutputWrong, match="far outside the image of 10x8"):
+        read_segmentation([[0, 0, far, 0, far, 7]], (8, 10), "one")
+    assert read_segmentation([[0, 0, 20, 0, 20, 8, 0, 8]], (8, 10), "one").area_px == 80
+
+
+def test_nested_brackets_are_no_json() -> None:
+    with pytest.raises(ValueError, match="brackets within brackets"):
+        read_json("[" * 200_000)
