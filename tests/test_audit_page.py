@@ -139,7 +139,7 @@ def test_files_with_only_boxes_are_compared_as_boxes() -> None:
     [
         (("gone.json", "--images", "images"), "gone.json is not a file: name a COCO annotation file"),
         (("train.json", "--images", "gone"), "--images gone is not a folder"),
-        (("images/0.png", "--images", "images"), "images/0.png is not a COCO file"),
+        (("images/0.png", "--images", "images"), "images/0.png is not JSON"),
         (
             ("train.json", "val.json", "train.json", "--images", "a", "--images", "b"),
             "2 folders for 3 COCO files",
