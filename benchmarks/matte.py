@@ -51,7 +51,7 @@ def work(video: Path, out: Path, config_name: str, changes: list[str], weights: 
     """Matte a video without Prefect and print the figures of this process as JSON."""
     from configs.load import load_config
     from configs.matting import MatteSettings
-    from labeling.matting import moving_stream, plate_fit, stream
+    from labeling.matting import moving_people, plate_fit, stream
     from labeling.segmenters.factory import make_segmenter
     from tasks import matte, matte_methods
 
@@ -67,7 +67,7 @@ def work(video: Path, out: Path, config_name: str, changes: list[str], weights: 
         vars(plate_fit)[name] = stages.timed("light", vars(plate_fit)[name])
     vars(stream)["locate_missing"] = stages.timed("missing people", vars(stream)["locate_missing"])
     vars(stream)["_reduced_gray"] = stages.timed("neighbors", vars(stream)["_reduced_gray"])
-    vars(moving_stream)["find_step"] = stages.timed("optical flow", vars(moving_stream)["find_step"])
+    vars(moving_people)["find_step"] = stages.timed("optical flow", vars(moving_people)["find_step"])
     vars(matte_methods)["build_plate"] = stages.timed("plate", vars(matte_methods)["build_plate"])
     vars(matte)["_encode"] = stages.timed("encode", vars(matte)["_encode"])
     whole = stages.timed("frames: decode, crop, merge, write", matte.matte_video)
