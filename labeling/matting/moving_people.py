@@ -58,6 +58,8 @@ class _Seen:
     frame: Frame
     people: tuple[Instance, ...]
     begins_shot: bool
+    thumbnail: LumaImage
+    """Of which cuts are found."""
     luma: LumaImage
     step: Step | None
     """From the frame before, within the shot."""
@@ -84,12 +86,15 @@ def _see(
     for index, frame, people in _segment(clip, find, first - first % BLOCK):
         size_hw = before.frame.size_hw if before else frame.size_hw
         check_size(frame.rgb, size_hw, what=f"frame {index}", t=frame.t, other="the first frame")
-        begins_shot = before is not None and _is_cut(before.frame, frame, shot_threshold)
+        thumbnail = shrink_luma(frame.rgb, THUMBNAIL_PX)
+        begins_shot = before is not None and begins_a_shot(
+            before.thumbnail, thumbnail, shot_threshold=shot_threshold
+        )
         luma = cv2.cvtColor(reduce(frame.rgb), cv2.COLOR_RGB2GRAY).astype(np.uint8)
         step = None
         if before and not begins_shot:
             step = find_step(before.luma, luma, dt_s=float(frame.t - before.frame.t))
-        before = _Seen(index, frame, people, begins_shot, luma, step)
+        before = _Seen(index, frame, people, begins_shot, thumbnail, luma, step)
         yield before
 
 
@@ -102,11 +107,6 @@ def _segment(
         frames = [to_frame(clip, decoded, index) for index, decoded in batch]
         for (index, _), frame, people in zip(batch, frames, find(frames), strict=True):
             yield index, frame, tuple(people)
-
-
-def _is_cut(before: Frame, now: Frame, shot_threshold: float) -> bool:
-    thumbnails = (shrink_luma(frame.rgb, THUMBNAIL_PX) for frame in (before, now))
-    return begins_a_shot(*thumbnails, shot_threshold=shot_threshold)
 
 
 def _add_lost(seen: Iterator[_Seen], look: LookIntoBoxes) -> Iterator[_Seen]:

@@ -105,9 +105,10 @@ def test_processes_that_make_samples_end_well_although_a_library_has_exit_handle
     handlers = threading._threading_atexits  # type: ignore[attr-defined]  # private in Python
     threading._register_atexit(fail)  # type: ignore[attr-defined]
     try:
-        train_student(open_context(home), order(home, tmp_path / "to", workers=1))
+        summary = train_student(open_context(home), order(home, tmp_path / "to", workers=1))
     finally:
         handlers[:] = [one for one in handlers if getattr(one, "func", None) is not fail]
+    assert Path(summary.network).is_file()
 
 
 def test_what_must_not_be_learned_from_is_refused(home: Home, tmp_path: Path) -> None:
