@@ -22,7 +22,7 @@ from labeling.sources.titles import source_title
 from labeling.sources.url_policy import refuse_passwords
 from labeling.storage.home import Home
 from tasks.execution.leases import cancelled, hold_lease
-from tasks.matte import MatteOrder, MatteSummary, check_identity, matte_video_task
+from tasks.matte import MatteOrder, MatteSummary, check_identity, find_failure, matte_video_task
 from tasks.matte_methods import open_method
 
 REFUSED: dict[SourceKind, str] = {
@@ -89,6 +89,7 @@ def _matte_all(
     planned: list[Planned], settings: MatteSettings, config: RunConfig, home: Path
 ) -> list[MatteSummary]:
     """Return all summaries, in order; before anything is written, the folders are compared with the settings."""
+    planned = [_or_failure(one, config.ingest.max_pixels) for one in planned]
     if not any(isinstance(one, MatteOrder) for one in planned):
         return [one for one in planned if isinstance(one, MatteSummary)]
     method = open_method(settings)
@@ -109,6 +110,10 @@ def _matte_all(
             matte_video_task(one, teacher, method, lease.check) if isinstance(one, MatteOrder) else one
             for one in planned
         ]
+
+
+def _or_failure(planned: Planned, max_pixels: int) -> Planned:
+    return (find_failure(planned, max_pixels) or planned) if isinstance(planned, MatteOrder) else planned
 
 
 def plan_mattes(sources: Sequence[str], out: Path, settings: MatteSettings) -> list[Planned]:

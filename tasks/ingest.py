@@ -35,7 +35,7 @@ from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.titles import source_title
 from labeling.video.gaps import find_gaps
 from labeling.video.images import WHOLE_RANGE, count_images, find_levels, image_pixels
-from labeling.video.probe import probe_video
+from labeling.video.probe import probe_video, refuse_large_frames
 from tasks.execution.context import Context
 
 OTHER_STREAM = (
@@ -150,12 +150,7 @@ def _with_known_metadata(context: Context, item: SourceItem) -> SourceItem:
 
 def _ingest_video(work: _Work, fetched: FetchedSource, path: Path) -> str:
     context, facts = work.context, probe_video(path)
-    height, width = facts.size_hw
-    if height * width > work.max_pixels:
-        raise UnsupportedVideo(
-            f"{path}: its frames of {width}x{height} px have more pixels than ingest.max_pixels, {work.max_pixels:,}: "
-            "raise it, or scale the video"
-        )
+    refuse_large_frames(path, facts.size_hw, work.max_pixels)
     if facts.other_streams:
         work.passed_over.add(fetched.origin.spec, OTHER_STREAM, path.name, count=facts.other_streams)
     if facts.lacking_s:

@@ -38,7 +38,7 @@ from labeling.runtime.memory import release_memory
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip
 from labeling.text.figures import clock
-from labeling.video.probe import probe_video
+from labeling.video.probe import probe_video, refuse_large_frames
 from tasks.matte_methods import STATE, MatteMethod, MatteWork, PreparedMatte, Progress, report_progress
 
 LATEST_WIDTH_PX = 480
@@ -188,6 +188,24 @@ def _part_of(order: MatteOrder, duration_s: Fraction) -> Clip:
         )
     end_s = None if settings.end_s is None else Fraction(str(settings.end_s))
     return Clip(order.source.stem, order.source, Fraction(str(settings.start_s)), end_s)
+
+
+def find_failure(order: MatteOrder, max_pixels: int) -> MatteSummary | None:
+    """Return why a video cannot be matted, known before any model is loaded, and report it in its folder.
+
+    It cannot be read, lacks the part that is asked for, or has more pixels than `max_pixels`.
+    """
+    try:
+        facts = probe_video(order.source)
+        refuse_large_frames(order.source, facts.size_hw, max_pixels)
+        _part_of(order, facts.duration_s)
+    except SourceError as error:
+        folder = MatteFolder(order.folder)
+        folder.create()
+        with suppress(AlreadyRunning), folder.exclusive():
+            _report_failure(folder, error)
+        return MatteSummary.failed(str(order.source), order.folder, error)
+    return None
 
 
 def check_identity(order: MatteOrder, teacher: Segmenter, method: MatteMethod) -> None:

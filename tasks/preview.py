@@ -17,7 +17,7 @@ from labeling.sources.source import FailedSource, SourceItem
 from labeling.storage.home import Home
 from labeling.text.figures import duration
 from labeling.video.gaps import find_gaps
-from labeling.video.probe import probe_video
+from labeling.video.probe import probe_video, refuse_large_frames
 from tasks.execution.context import has_database, open_context
 
 SPARSE_BYTES_PER_S = 2000
@@ -88,6 +88,7 @@ def _failed(spec: str, error: SourceError) -> PreviewedSource:
 def _preview_video(spec: str, config: RunConfig) -> PreviewedSource:
     path = Path(spec)
     facts = probe_video(path)
+    refuse_large_frames(path, facts.size_hw, config.ingest.max_pixels)
     seconds, gap_s = float(facts.duration_s), 0.0
     if path.stat().st_size < SPARSE_BYTES_PER_S * seconds:
         gap_s = float(sum(end - start for start, end in find_gaps(path, facts.fps)))

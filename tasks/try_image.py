@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import cv2
 
-from configs.errors import ConfigError, NoSuchPart
+from configs.errors import ConfigError, NoSuchPart, UnsupportedVideo
 from configs.models import RunConfig
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.shared import check_output
@@ -18,8 +18,8 @@ from labeling.structures.instances import Instance
 from labeling.structures.masks import union_masks
 from labeling.text.figures import count_of, percent
 from labeling.video.decode import decode_clip
-from labeling.video.images import read_image
-from labeling.video.probe import probe_video
+from labeling.video.images import image_pixels, read_image
+from labeling.video.probe import probe_video, refuse_large_frames
 from labeling.visualization.overlay_video import draw_people
 
 _NEARLY_ALL = 0.95
@@ -77,10 +77,10 @@ def try_segmenter(
     """Load a config's student or teacher, and run it on one image, or on a video's frame at `at_s` (None: its middle).
 
     Raises:
-        SourceError: the image or frame cannot be read.
+        SourceError: the image or frame cannot be read, or has more pixels than `ingest.max_pixels`.
         ModelError: the segmenter cannot be loaded, or its output is wrong.
     """
-    clip, frame = _read_frame(image, at_s)
+    clip, frame = _read_frame(image, at_s, config.ingest.max_pixels)
     block = config.segmenters()[role]
     segmenter = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
     frames = [frame]
@@ -91,13 +91,19 @@ def try_segmenter(
     return Trial(frame.rgb, name, describe() if describe else "", tuple(found[0]))
 
 
-def _read_frame(path: Path, at_s: float | None) -> tuple[Clip, Frame]:
+def _read_frame(path: Path, at_s: float | None, max_pixels: int) -> tuple[Clip, Frame]:
     if at_s is not None and is_image_name(path.name):
         raise ConfigError(f"--at is for videos, and {path} is an image: leave it out")
     if not (is_video_name(path.name) or at_s is not None):
+        if image_pixels(path) > max_pixels:
+            raise UnsupportedVideo(
+                f"{path} has more pixels than ingest.max_pixels, {max_pixels:,}: raise it, or shrink the image"
+            )
         image = Frame("try", None, read_image(path), name=path.name, index=0)
         return Clip("try", images=(ImageFile(0, path),)), image
-    duration_s = probe_video(path).duration_s
+    facts = probe_video(path)
+    refuse_large_frames(path, facts.size_hw, max_pixels)
+    duration_s = facts.duration_s
     t = duration_s / 2 if at_s is None else Fraction(str(at_s))
     clip = Clip("try", path)
     found = next(decode_clip(replace(clip, start_s=t)), None)

@@ -100,6 +100,16 @@ def probe_video(path: Path) -> VideoFacts:
     return VideoFacts(duration_s, size_hw, fps, codec, others, lacking_s)
 
 
+def refuse_large_frames(path: Path, size_hw: tuple[int, int], max_pixels: int) -> None:
+    """Raise `UnsupportedVideo` if the frames of a video have more pixels than `ingest.max_pixels`."""
+    height, width = size_hw
+    if height * width > max_pixels:
+        raise UnsupportedVideo(
+            f"{path}: its frames of {width}x{height} px have more pixels than ingest.max_pixels, {max_pixels:,}: "
+            "raise it, or scale the video"
+        )
+
+
 def _frame_rate(stream: VideoStream) -> Fraction | None:
     """Return the average rate, or the usual one where a single absurd duration spoils the average."""
     average, usual = stream.average_rate, stream.guessed_rate

@@ -213,7 +213,9 @@ def test_a_part_of_a_video_is_cut_out_with_its_sound(tmp_path: Path) -> None:
         "--end 1 s is not after --start 2 s"
         in matte("walk.mp4", "--out", "o", "--start", "2", "--end", "1", code=2).stderr
     )
-    assert "is 2.00 s long" in matte("walk.mp4", "--out", "late", "--start", "7", code=4).output
+    (tmp_path / "walker.yaml").write_text(CONFIG.replace("mattes:walker", "mattes:none"))
+    late = matte("walk.mp4", "--out", "late", "--start", "7", code=4).output
+    assert "is 2.00 s long" in late, "refused before the teacher is loaded, which does not exist"
 
 
 def test_only_missing_files_fail_at_once(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from labeling.matting.output import MatteFolder
 from labeling.matting.temporal_network import TemporalNetwork
 from labeling.segmenters.protocol import Segmenter
 from labeling.storage.atomic import write_atomically
-from tasks.matte import MatteOrder, MatteSummary, matte_video, matte_video_task
+from tasks.matte import MatteOrder, MatteSummary, find_failure, matte_video, matte_video_task
 from tasks.matte_methods import STATE, MovingCamera, StaticCamera
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_single_pixel
@@ -208,6 +208,21 @@ def test_a_video_of_one_pixel_and_a_missing_one_are_refused_in_words(
         matte_video(order_of(tmp_path / "none.mp4", tmp_path / "b"), find_walker(), network, go_on)
     state = json.loads((tmp_path / "a" / "progress.json").read_bytes())
     assert (state["stage"], state["error"]["code"]) == ("failed", "unsupported_video")
+
+
+@pytest.mark.parametrize(
+    ("max_pixels", "start_s", "code"),
+    [(64 * 96, 1.9, ""), (64 * 96 - 1, 0.0, "unsupported_video"), (64 * 96, 2.0, "no_such_part")],
+)
+def test_what_cannot_be_matted_is_known_from_the_video_alone(
+    video: Path, tmp_path: Path, max_pixels: int, start_s: float, code: str
+) -> None:
+    order = order_of(video, tmp_path / "out", start_s=start_s)
+    failure = find_failure(order, max_pixels)
+    assert (failure.error if failure else "") == code
+    if failure:
+        state = json.loads((tmp_path / "out" / "progress.json").read_bytes())
+        assert (state["stage"], state["error"]) == ("failed", {"code": code, "message": failure.message})
 
 
 @pytest.mark.slow

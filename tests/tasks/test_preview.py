@@ -21,3 +21,13 @@ def test_time_that_was_not_filmed_gives_no_frames(tmp_path: Path) -> None:
     assert source.frames == 8
     assert source.note.startswith("2 h 00 min of it without frames")
     assert not source.has_failed
+
+
+def test_a_video_of_too_many_pixels_is_shown_as_a_failure(tmp_path: Path) -> None:
+    video = write_walk(tmp_path / "walk.mp4", frames=4)
+    block = {"kind": "python", "factory": "tests.fakes.segmenters:scripted"}
+    tree = {"teacher": block, "student": block, "ingest": {"max_pixels": 64 * 96 - 1}}
+    (source,) = preview_run([str(video)], validate_config(tree, "test"), Home(tmp_path / "home")).sources
+    assert source.has_failed
+    assert source.note.startswith("unsupported_video: ")
+    assert "more pixels than ingest.max_pixels, 6,143" in source.note

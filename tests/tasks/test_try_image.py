@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from configs.errors import ConfigError, ModelOutputWrong, NoSuchPart, SourceNotFound
+from configs.errors import ConfigError, ModelOutputWrong, NoSuchPart, SourceNotFound, UnsupportedVideo
 from configs.load import validate_config
 from configs.models import RunConfig
 from flows.cli.main import app
@@ -110,3 +110,18 @@ def test_a_frame_of_a_video_is_tried(tmp_path: Path) -> None:
         try_segmenter(config, tmp_path / "images", role="student")
     broken = CliRunner().invoke(app, ["try", "lite", str(tmp_path / "images" / "no.txt")])
     assert broken.exit_code == 4, "as for a run that could read nothing"
+
+
+def test_an_image_or_video_of_too_many_pixels_is_refused_as_in_a_run(tmp_path: Path) -> None:
+    write_scene(tmp_path, 0)
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=2)
+    config = configured(tmp_path)
+    pixels = HW[0] * HW[1]
+    for limit in (pixels, pixels - 1):
+        small = config.model_copy(update={"ingest": config.ingest.model_copy(update={"max_pixels": limit})})
+        if limit == pixels:
+            assert len(try_segmenter(small, tmp_path / "images" / "p0.jpg", role="student").instances) == 1
+            continue
+        for path in (tmp_path / "images" / "p0.jpg", video):
+            with pytest.raises(UnsupportedVideo, match=r"more pixels than ingest\.max_pixels, 4,799"):
+                try_segmenter(small, path, role="student")

@@ -306,10 +306,14 @@ def locate_image(images: Path, file_name: str) -> Path | None:
     plain = file_name.replace("\\", "/")
     names = dict.fromkeys((file_name, plain, unquote(plain), Path(plain).name, Path(unquote(plain)).name))
     for name in names:
-        path = (images / name).resolve()
+        try:
+            path = (images / name).resolve()
+            is_file = bool(name) and path.is_file()
+        except (OSError, ValueError):  # no file has such a name: too long, a NUL, half a pair of surrogates
+            continue
         if not path.is_relative_to(images.resolve()):
             raise ConfigError(f"coco: {file_name!r} is outside {images}: refused")
-        if name and path.is_file():
+        if is_file:
             return path
     return None
 

@@ -186,6 +186,16 @@ def test_images_that_are_missing_or_oddly_written_are_found_or_counted(tmp_path:
     assert "image 'gone.jpg' is not in" in notes.lines()[0]
 
 
+@pytest.mark.parametrize("name", ["a\0.jpg", "a%00.jpg", "\ud83d.jpg", "a" * 300 + ".jpg"])
+def test_a_name_that_no_file_can_have_costs_one_image(tmp_path: Path, name: str) -> None:
+    images = [
+        {"id": n, "file_name": one, "height": HW[0], "width": HW[1]} for n, one in enumerate(("a0.jpg", name))
+    ]
+    notes = ReaderNotes()
+    assert [one.name for one in read(truth(tmp_path, PERSON, images=images), notes)] == ["a0.jpg"]
+    assert f"image {name!r} is not in" in notes.lines()[0]
+
+
 def test_an_annotation_that_is_there_twice_is_one_person(tmp_path: Path) -> None:
     notes = ReaderNotes()
     assert len(read(truth(tmp_path, PERSON, PERSON), notes)[0].people) == 1
