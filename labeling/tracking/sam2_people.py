@@ -58,9 +58,10 @@ def load_sam2(folder: Path) -> Sam2:
             "files and model.safetensors, such as a download of facebook/sam2.1-hiera-tiny"
         )
     try:
-        model: Any = Sam2VideoModel.from_pretrained(folder, local_files_only=True)
+        # weights in other formats are pickles, which can run code
+        model: Any = Sam2VideoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         model.eval()
-        processor = Sam2VideoProcessor.from_pretrained(folder, local_files_only=True)
+        processor = Sam2VideoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, TypeError) as exc:
         raise WeightsCorrupt(f"sam2 {folder}: not a video model of SAM 2: {exc}") from exc
     digest = sha256()

@@ -1,6 +1,8 @@
 """The schema that the migration creates, and what its constraints refuse."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -8,10 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import Engine, event, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from configs.errors import SchemaTooOld
+from configs.errors import DiskFull, SchemaTooOld
 from db.connection import schema
 from db.connection.database import Database, open_database
 from db.connection.engines import make_engine, writing
@@ -158,6 +160,25 @@ def test_what_was_reviewed_before_there_were_categories_is_a_person(url: str) ->
     assert categories_of(url) == [None, None]
     migrate(url, command.upgrade, "head")
     assert categories_of(url) == ["person", "person"]
+
+
+def test_a_migration_on_a_full_disk_changes_nothing_and_goes_on_later(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    migrate(url, command.upgrade, "0001")
+
+    def fill_disk(connection: Any, _record: Any) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(Engine, "connect", fill_disk)
+    try:
+        with pytest.raises(DiskFull, match="free some space, then run the same command again"):
+            schema.upgrade_schema(url)
+    finally:
+        event.remove(Engine, "connect", fill_disk)
+    assert schema.schema_revision(url) == ("0001", schema._head())
+    assert schema.upgrade_schema(url) == ("0001", schema._head())
+    open_database(url).close()
 
 
 def test_a_partly_created_database_is_refused(url: str) -> None:

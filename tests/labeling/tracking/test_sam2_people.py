@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.errors import WeightsMissing
+from configs.errors import WeightsCorrupt, WeightsMissing
 from configs.segmenters import LiteBlock, OsvosBlock
 from labeling.structures.frames import Clip, Frame
 from tests.fakes.transformers_models import save_sam2_video
@@ -53,4 +53,18 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         WeightsMissing, match=r"no model of transformers there; name a folder with config\.json"
     ):
+        load_sam2(tmp_path)
+
+
+def test_weights_in_a_pickle_are_not_read(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from labeling.tracking.sam2_people import load_sam2
+
+    save_sam2_video(tmp_path)
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    assert len(load_sam2(tmp_path).sha256) == 64
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(WeightsCorrupt, match="not a video model of SAM 2"):
         load_sam2(tmp_path)
