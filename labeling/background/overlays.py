@@ -38,9 +38,9 @@ SHAPE_SHARE = 1 / 3
 """Most different shapes, as a share of the images."""
 RECURRING = 0.85
 """Share of the images whose shape was there before or comes back, with another one in between."""
-OFTEN = 0.2
-"""Share of the steps from image to image in which shapes that come back change at least. A place that people pass or
-stand at shows the room most of the time: it changes in 14 % of the steps and less."""
+OFTEN, LONGEST_STILL = 0.2, 0.25
+"""Shapes that come back change in this share of the steps from image to image at least, and none holds for longer than
+this share of the images. A place that people pass, or stop at, shows the room for longer."""
 SMALLEST_JUMP = 0.2
 """An overlay changes from shape to shape at once: even the two most alike digits differ by 0.26 and more of the largest
 difference. The positions of what sways differ by 0.12 and less."""
@@ -197,7 +197,7 @@ def _are_few(shapes: NDArray[np.int_], changed: NDArray[np.float64]) -> bool:
     number = len(np.unique(shapes))
     if number < 2 or number > max(MOST_SHAPES, SHAPE_SHARE * len(shapes)):  # noqa: PLR2004 - nothing changes
         return False
-    comes_back = _recurring_share(shapes) >= RECURRING and np.mean(np.diff(shapes) != 0) >= OFTEN
+    comes_back = _recurring_share(shapes) >= RECURRING and _changes_all_the_time(shapes)
     return (comes_back or _is_regular(shapes)) and _jump(shapes, changed) >= SMALLEST_JUMP
 
 
@@ -234,6 +234,12 @@ def _recurring_share(shapes: NDArray[np.int_]) -> float:
     runs = shapes[starts]
     again = [shape for shape in np.unique(runs) if (runs == shape).sum() > 1]
     return float(np.isin(shapes, again).mean())
+
+
+def _changes_all_the_time(shapes: NDArray[np.int_]) -> bool:
+    changes = np.flatnonzero(np.diff(shapes)) + 1
+    longest = np.diff([0, *changes, len(shapes)]).max()
+    return bool(len(changes) >= OFTEN * (len(shapes) - 1) and longest <= LONGEST_STILL * len(shapes))
 
 
 def _is_regular(shapes: NDArray[np.int_]) -> bool:

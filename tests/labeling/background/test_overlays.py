@@ -99,9 +99,31 @@ def test_what_changes_in_few_shapes_all_the_time_is_an_overlay(draw: Draw, besid
     assert found.mask.mean() < 0.05
 
 
-@pytest.mark.parametrize("draw", [nothing, standing, swaying, swaying_far_away, walking, passing_a_lamp])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        nothing,
+        standing,
+        swaying,
+        swaying_far_away,
+        walking,
+        passing_a_lamp,
+    ],
+)
 def test_people_are_no_overlays(draw: Draw) -> None:
     assert not find_overlays(images_of(draw))
+
+
+def test_legs_that_pass_once_are_no_overlay() -> None:
+    shapes = [*[0] * 15, 1, 2, 2, 3, 4, 2, 2, 2, 5, *[0] * 6]
+    hidden = [np.zeros((3, 2), dtype=bool), *(np.random.default_rng(3).random((5, 3, 2)) < 0.7)]
+
+    def legs(image: NDArray[np.uint8], number: int) -> None:
+        image[:] = 120
+        lamp = np.where(hidden[shapes[number]], 120, 200).astype(np.uint8)
+        image[8:26, 100:112] = lamp.repeat(6, axis=0).repeat(6, axis=1)
+
+    assert not find_overlays(images_of(legs, count=len(shapes)))
 
 
 def test_a_clock_in_a_short_video_shows_each_digit_once() -> None:
