@@ -51,9 +51,7 @@ def export_dataset(
     )
     context = existing_context(whole_path(home, "home"))
     with context.database.session() as session:
-        latest_run(
-            session, order.run
-        )  # without a run, the task has nothing to do and must not look like a failure
+        latest_run(session, order.run)  # without one, the task has nothing to do: it must not fail
     target = out if "://" in out else str(whole_path(Path(out), "out"))
     with hold_lease(context.home, "export-dataset"):
         return write_dataset_task(context, target, order)

@@ -38,8 +38,7 @@ def smaller_runs(session: Session, run_id: str) -> list[str]:
 
 
 def _categories_of_runs(session: Session) -> list[tuple[str, set[str]]]:
-    classes = RunRow.config["teacher"][
-        "classes"
-    ]  # the whole config of each run would be read for each part of an export
+    # only the classes: this is asked for each part of an export, and a config is long
+    classes = RunRow.config["teacher"]["classes"]
     rows = session.execute(select(RunRow.id, classes)).tuples()
     return [(key, set(order_categories((found or {}).values()))) for key, found in rows]

@@ -225,9 +225,8 @@ def _read_scores(session: Session, run_id: str) -> ConsensusScores:
         AgreementRow.run_id == run_id, AgreementRow.frame_id == ModelScoreRow.frame_id
     )
     students = (ModelScoreRow.run_id == run_id, ModelScoreRow.role == "student")
-    before = select(func.avg(iou.scalar_subquery())).where(
-        *students
-    )  # a subquery per frame, as in `_shown_of`
+    # a subquery per frame, as in `_shown_of`
+    before = select(func.avg(iou.scalar_subquery())).where(*students)
     return ConsensusScores(
         frames=found.get("student", (0, None))[0],
         teacher_iou=found.get("teacher", (0, None))[1],

@@ -37,9 +37,8 @@ class Change:
 def subtract_plate(rgb: RgbImage, plate: Plate, *, min_difference: float) -> Change:
     """Compare an HxWx3 image with a plate of the same size; shadows are removed."""
     smooth = _smooth(rgb)
-    background = _smooth(
-        np.minimum(plate.rgb * brightness_gain(rgb, plate.rgb), 255)
-    )  # saturated like a sensor
+    # saturated like a sensor
+    background = _smooth(np.minimum(plate.rgb * brightness_gain(rgb, plate.rgb), 255))
     ratio = color_distance(smooth, background) / np.maximum(min_difference, NOISE_SIGMAS * plate.noise)
     shadow = find_shadow(smooth, background)
     return Change((ratio > 1) & ~shadow, ratio)

@@ -128,9 +128,8 @@ def _deinterlace(frame: av.VideoFrame) -> av.VideoFrame:
     Temporal filters require neighboring frames; a sampled frame has none.
     """
     graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
-    )  # any time base serves one frame; the last frames of a stream have none
+    any_base = Fraction(1, 1000)  # it serves one frame; the last frames of a stream have none
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=any_base)
     graph.link_nodes(source, graph.add("estdif", "mode=frame:parity=tff:deint=all"), graph.add("buffersink"))
     graph.configure()
     graph.vpush(frame)

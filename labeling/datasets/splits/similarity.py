@@ -35,9 +35,8 @@ def similarities(first: Thumbnails, second: Thumbnails) -> NDArray[np.float32]:
 
 def _similarities(first: _Planes, second: _Planes) -> NDArray[np.float32]:
     in_first = _best_part(first, (second, _flip(second)))
-    in_second = _best_part(
-        second, (first, _flip(first))
-    )  # the first one in the flipped second one is the same
+    # the first one in the flipped second one is the same as the flipped first one in the second
+    in_second = _best_part(second, (first, _flip(first)))
     return np.maximum(in_first, in_second)
 
 
@@ -63,9 +62,8 @@ def _best_part(whole: _Planes, parts: Sequence[_Planes]) -> NDArray[np.float32]:
         places = windows.reshape(len(whole), -1, size)
         squares = np.einsum("npi,npi->np", places, places) - size * places.mean(axis=2) ** 2
         lengths = np.sqrt(np.maximum(squares, _SHORTEST**2))
-        products = (
-            places @ scaled / lengths[:, :, None]
-        )  # the parts have no mean: those of places do not matter
+        # the parts have no mean: those of places do not matter
+        products = places @ scaled / lengths[:, :, None]
         best = np.maximum(best, products.max(axis=(1, 2)))
     return best
 
