@@ -36,12 +36,15 @@ def segment(path: Path) -> list[tuple[RgbImage, list[Instance]]]:
 def painted_figure(rgb: RgbImage, shape: NDArray[np.float32]) -> Mask:
     """Return the figure of the videos, `shape`, at the place where the image is red."""
     scale = rgb.shape[0] / 240
-    shape = np.round(cv2.resize(shape, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    resized = cv2.resize(shape, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    is_inside = resized > 0.5
     red = (rgb[:, :, 0] > 150) & (rgb[:, :, 1] < 110) & (rgb[:, :, 2] < 110)
     padded = np.pad(red.astype(np.float32), PADDING_PX)
-    *_, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(padded, 2 * shape - 1, cv2.TM_CCORR))
+    *_, (x, y) = cv2.minMaxLoc(
+        cv2.matchTemplate(padded, np.where(is_inside, 1, -1).astype(np.float32), cv2.TM_CCORR)
+    )
     figure = np.zeros(padded.shape, dtype=bool)
-    figure[y : y + shape.shape[0], x : x + shape.shape[1]] = shape > 0
+    figure[y : y + is_inside.shape[0], x : x + is_inside.shape[1]] = is_inside
     return Mask.from_array(figure[PADDING_PX:-PADDING_PX, PADDING_PX:-PADDING_PX])
 
 
