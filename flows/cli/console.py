@@ -1,6 +1,7 @@
 """Options that commands share, and what they print: tables for people, JSON for scripts, errors for both."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ class Exit(IntEnum):
     """Ctrl-C, as for any program of a shell."""
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that move the cursor, change the terminal or turn the direction of writing."""
 DEFAULT_HOME = Path(".maskmill")
 SourcesArgument = Annotated[
     list[str] | None,
@@ -192,12 +195,21 @@ def print_error(error: MaskmillError) -> None:
         from rich.console import Console
 
         Console(stderr=True).print(f"[bold red]error[/] [dim]({error.code})[/] ", end="")
-        Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(str(error))
+        Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(without_control(str(error)))
+
+
+def without_control(text: str) -> str:
+    """Return the text with `?` for control characters: the names of files and titles are those of strangers.
+
+    >>> without_control("a" + chr(27) + "[2J.mp4")
+    'a?[2J.mp4'
+    """
+    return _CONTROL.sub("?", text)
 
 
 def warn(message: str) -> None:
     """Print a warning to stderr."""
-    typer.secho(f"warning: {message}", err=True, fg=typer.colors.YELLOW)
+    typer.secho(f"warning: {without_control(message)}", err=True, fg=typer.colors.YELLOW)
 
 
 def _json_requested() -> bool:
@@ -254,7 +266,8 @@ def print_table(
     for column in columns:
         table.add_column(column, no_wrap=column in whole, overflow="ignore" if column in whole else "fold")
     for row in rows:
-        table.add_row(*(Text(str(cell), (styles or {}).get(str(cell), "")) for cell in row))
+        cells = [without_control(str(cell)) for cell in row]
+        table.add_row(*(Text(cell, (styles or {}).get(cell, "")) for cell in cells))
     Console(width=table_width()).print(table)
 
 

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from configs.errors import WeightsMissing
+from configs.errors import ConfigError, WeightsMissing
 from configs.load import validate_config
-from flows.cli.console import print_table
+from flows.cli.console import print_error, print_table, warn
 from flows.cli.main import app
 from flows.cli.progress import watch_mattes
 from labeling.segmenters.requirements import require_parts
@@ -58,6 +58,19 @@ def test_the_columns_of_ids_are_never_cut(
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("1893748342228478  a sentence")
     assert max(map(len, lines[1:])) <= 60
+
+
+def test_the_names_of_strangers_do_not_reach_the_terminal_as_commands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "a\x1b[2J\x1b]0;title\x07\u202egpj.mp4"
+    print_table(("source",), [(name,)])
+    warn(name)
+    print_error(ConfigError(name))
+    printed = capsys.readouterr()
+    assert printed.out.split() == ["source", "a?[2J?]0;title??gpj.mp4"]
+    assert printed.err.count("a?[2J?]0;title??gpj.mp4") == 2
+    assert not set(printed.out + printed.err) & {"\x1b", "\x07", "\u202e"}
 
 
 def test_all_missing_weights_are_named_at_once(tmp_path: Path) -> None:
