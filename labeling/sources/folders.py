@@ -17,11 +17,13 @@ from labeling.sources.file_types import (
 )
 from labeling.sources.passed_over import PassedOverCounter
 from labeling.sources.source import FailedSource, SourceItem
+from labeling.storage.home import Home
 
 LINK_OUT = "links that lead out of the folder: they were followed"
 PATTERN = re.compile(r"[*?\[]")
 """Characters that make a path a pattern."""
 SYSTEM_FOLDER = "system folders (thumbnails, deleted files, snapshots): name one to have it searched"
+HOME = "homes of maskmill, which hold frames of earlier runs: name one to have it searched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def find_in_folder(
 ) -> Iterator[SourceItem | FailedSource]:
     """Yield every video below a folder, and each folder's images together, in natural order of names.
 
-    Hidden entries are skipped; system folders and unknown suffixes too, which are counted. Links are followed, each
+    Hidden entries are skipped; system folders, homes of maskmill and unknown suffixes too, which are counted. Links are followed, each
     real folder is entered once, and links out of the folder are counted. A folder that cannot be read is yielded as a failure. Raises SourceNotFound if nothing is found.
     """
     found_any, packed = False, 0
@@ -93,7 +95,7 @@ def find_matches(pattern: Path) -> Matches:
         path
         for path in matched
         if not (
-            _is_hidden(path.relative_to(base), parts) or _is_in_system_folder(path.relative_to(base), parts)
+            _is_hidden(path.relative_to(base), parts) or _is_left_out(path.relative_to(base), base, parts)
         )
     ]
     if not visible:
@@ -141,9 +143,10 @@ def _walk(folder: Path, passed_over: PassedOverCounter) -> Iterator[tuple[Path, 
             yield here, error
             continue
         below = {name for name in names if (here / name).is_dir()}
-        for name in sorted(filter(is_system_folder, below)):
-            passed_over.add(str(folder), SYSTEM_FOLDER, str((here / name).relative_to(folder)))
-        waiting[:0] = [here / name for name in names if name in below and not is_system_folder(name)]
+        left_out = {name: reason for name in sorted(below) if (reason := _why_left_out(here / name))}
+        for name, reason in left_out.items():
+            passed_over.add(str(folder), reason, str((here / name).relative_to(folder)))
+        waiting[:0] = [here / name for name in names if name in below and name not in left_out]
         yield here.resolve(), [name for name in names if name not in below]
 
 
@@ -164,9 +167,16 @@ def _is_hidden(relative: Path, parts: list[str]) -> bool:
     )
 
 
-def _is_in_system_folder(relative: Path, parts: list[str]) -> bool:
-    """Return whether a match lies in a system folder that the pattern does not name."""
-    return any(is_system_folder(part) and part not in parts for part in relative.parts)
+def _why_left_out(folder: Path) -> str | None:
+    if is_system_folder(folder.name):
+        return SYSTEM_FOLDER
+    return HOME if Home(folder).database.is_file() else None
+
+
+def _is_left_out(relative: Path, base: Path, parts: list[str]) -> bool:
+    """Return whether a match lies in a folder that is left out, and that the pattern does not name."""
+    around = [relative, *relative.parents[:-1]]
+    return any(_why_left_out(base / one) and one.name not in parts for one in around)
 
 
 def _is_known(name: str) -> bool:

@@ -13,7 +13,7 @@ from configs.models import Ingest
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, why_passed_over
-from labeling.sources.folders import LINK_OUT
+from labeling.sources.folders import HOME, LINK_OUT
 from labeling.sources.lists import NO_SPEC, read_list
 from labeling.sources.passed_over import PassedOver, PassedOverCounter
 from labeling.sources.source import FailedSource, SourceItem
@@ -84,6 +84,16 @@ def test_system_folders_are_skipped_unless_they_are_named(tmp_path: Path, name: 
         f"cam/{name}",
         f"cam/{name}/deep/b.mp4",
     ]
+
+
+def test_frames_of_earlier_runs_are_not_mined_again_unless_their_home_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, "a.mp4", "work/maskmill.db", "work/images/f.jpg", "work/videos/b.mp4")
+    found, passed_over = search(tmp_path)
+    assert found == ["a.mp4"]
+    assert [(one.reason, one.count, one.examples) for one in passed_over] == [(HOME, 1, ("work",))]
+    assert search(tmp_path, "**/*.mp4")[0] == ["a.mp4"]
+    assert search(tmp_path, "work/**/*.mp4")[0] == ["work/videos/b.mp4"]
+    assert sorted(search(tmp_path, str(tmp_path / "work"))[0]) == ["work/images", "work/videos/b.mp4"]
 
 
 def test_what_an_archive_holds_beside_media_is_counted(tmp_path: Path) -> None:
