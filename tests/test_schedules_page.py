@@ -1,4 +1,4 @@
-"""Every command of the page on schedules, in its order, with a server and workers that stay. Each is tested alone elsewhere."""
+"""Every command of the page on schedules, in its order, with a server and workers that stay."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.prefect
 def test_the_commands_about_schedules_do_what_the_page_says(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()

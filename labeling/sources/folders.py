@@ -41,8 +41,9 @@ def find_in_folder(
 ) -> Iterator[SourceItem | FailedSource]:
     """Yield every video below a folder, and each folder's images together, in natural order of names.
 
-    Hidden entries are skipped; system folders, homes of maskmill and unknown suffixes too, which are counted. Links are followed, each
-    real folder is entered once, and links out of the folder are counted. A folder that cannot be read is yielded as a failure. Raises SourceNotFound if nothing is found.
+    Hidden entries are skipped; system folders, homes of maskmill and unknown suffixes too, which are counted. Links are
+    followed, each real folder is entered once, and links out of the folder are counted. A folder that cannot be read is
+    yielded as a failure. Raises SourceNotFound if nothing is found.
     """
     found_any, packed = False, 0
     counter = passed_over or PassedOverCounter()
@@ -91,12 +92,13 @@ def find_matches(pattern: Path) -> Matches:
         matched = sorted(set(base.glob("/".join(parts))), key=lambda path: natural_order(str(path)))
     except (ValueError, NotImplementedError) as exc:
         raise UnsupportedVideo(f"{pattern}: not a valid pattern ({exc}); use `*`, `?` and `**`") from exc
+    relative = {path: path.relative_to(base) for path in matched}
+    around = {one for path in relative.values() for one in (path, *path.parents[:-1])}
+    left_out = {one for one in around if one.name not in parts and _why_left_out(base / one)}
     visible = [
         path
-        for path in matched
-        if not (
-            _is_hidden(path.relative_to(base), parts) or _is_left_out(path.relative_to(base), base, parts)
-        )
+        for path, within in relative.items()
+        if not (_is_hidden(within, parts) or left_out.intersection((within, *within.parents)))
     ]
     if not visible:
         raise SourceNotFound(f"{pattern}: nothing matches; check the spelling")
@@ -171,12 +173,6 @@ def _why_left_out(folder: Path) -> str | None:
     if is_system_folder(folder.name):
         return SYSTEM_FOLDER
     return HOME if Home(folder).database.is_file() else None
-
-
-def _is_left_out(relative: Path, base: Path, parts: list[str]) -> bool:
-    """Return whether a match lies in a folder that is left out, and that the pattern does not name."""
-    around = [relative, *relative.parents[:-1]]
-    return any(_why_left_out(base / one) and one.name not in parts for one in around)
 
 
 def _is_known(name: str) -> bool:

@@ -70,10 +70,10 @@ def shape(shared: Path) -> NDArray[np.float32]:
 def test_the_person_is_found_whatever_stamps_and_sizes_say(
     shared: Path, shape: NDArray[np.float32], name: str, frames: int, least_iou: float
 ) -> None:
-    ious = [
-        union_iou(union_masks([one.mask for one in people], rgb.shape[:2]), painted_figure(rgb, shape))  # type: ignore[arg-type]
-        for rgb, people in segment(shared / "cases" / name)
-    ]
+    ious = []
+    for rgb, people in segment(shared / "cases" / name):
+        figure = painted_figure(rgb, shape)
+        ious.append(union_iou(union_masks([one.mask for one in people], figure.size_hw), figure))
     assert len(ious) == frames
     assert np.mean(ious) >= least_iou
 
