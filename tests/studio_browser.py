@@ -84,10 +84,13 @@ class Annotator:
         return dict(waiting.value.request.post_data_json or {})
 
     def _wait_until_still(self) -> None:
-        before = None
+        """Wait until the page has looked the same for a second: masks are decoded one after the other."""
+        before, unchanged = None, 0
         for _ in range(60):
             self.page.wait_for_timeout(300)
-            if (now := self.page.screenshot()) == before:
+            now = self.page.screenshot()
+            unchanged = unchanged + 1 if now == before else 0
+            if unchanged == 3:
                 return
             before = now
         pytest.fail("the page kept changing")

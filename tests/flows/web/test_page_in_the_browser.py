@@ -16,7 +16,7 @@ from flows.web.jobs import JobStore
 from labeling.storage.home import Home
 from tasks.execution.context import close_databases
 from tasks.execution.process_identity import ProcessIdentity
-from tests.browser import open_page
+from tests.browser import expect, open_page
 from tests.planted_reviews import person_frames, plant_run
 
 if TYPE_CHECKING:
@@ -89,13 +89,13 @@ def test_an_editor_uploads_follows_compares_and_downloads_although_the_server_is
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(server.url)
-    assert page.locator("#empty").is_visible()
-    assert page.locator("#start").is_disabled()
+    expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator("#start")).to_be_disabled()
     page.set_input_files("#files", three_files)
     page.click("button[aria-label='White']")
     page.click("#start")
     page.wait_for_selector(".video.running .live img")
-    assert re.search(r"frame \d+ of 12", page.locator(".video.running .status").inner_text())
+    expect(page.locator(".video.running .status")).to_contain_text(re.compile(r"frame \d+ of 12"))
 
     process = server.running_process()
     server.stop(signal.SIGKILL)
@@ -105,11 +105,11 @@ def test_an_editor_uploads_follows_compares_and_downloads_although_the_server_is
     server.start()
 
     page.wait_for_selector(".job[data-state=done]")
-    assert page.locator("#offline").is_hidden()
-    assert page.locator(".job").count() == 1
-    assert page.locator(".video").count() == 3
-    (broken,) = page.locator(".video.failed").all()
-    assert "not a video" in broken.inner_text()
+    expect(page.locator("#offline")).to_be_hidden()
+    expect(page.locator(".job")).to_have_count(1)
+    expect(page.locator(".video")).to_have_count(3)
+    expect(page.locator(".video.failed")).to_have_count(1)
+    expect(page.locator(".video.failed")).to_contain_text("not a video")
     check_comparison(page)
     check_downloads(page)
     for width, height in SIZES:
@@ -130,9 +130,9 @@ def check_comparison(page: "Page") -> None:
     page.locator("#split").focus()
     for _ in range(10):
         page.keyboard.press("ArrowLeft")
-    assert " 55% " in page.locator("#before").evaluate("it => getComputedStyle(it).clipPath")
+    expect(page.locator("#before")).to_have_css("clip-path", re.compile(" 55% "))
     page.locator("#moment").fill("0")
-    assert str(page.locator("#after").get_attribute("src")).endswith("after-00.jpg")
+    expect(page.locator("#after")).to_have_attribute("src", re.compile(r"after-00\.jpg$"))
     page.click("#compare-close")
 
 
@@ -159,16 +159,15 @@ def test_files_are_dropped_and_removed_and_mistakes_are_reported_at_once(
         }""",
         ["notes.txt", "a.mp4"],
     )
-    assert page.locator("#chosen li").count() == 2
+    expect(page.locator("#chosen li")).to_have_count(2)
     page.click("[aria-label='Remove a.mp4']")
-    assert page.locator("#start").inner_text() == "Start with 1 file"
+    expect(page.locator("#start")).to_have_text("Start with 1 file")
     page.click("text=Picture or video")
     page.click("#start")
-    assert "Choose a picture" in page.locator("#form-error").inner_text()
+    expect(page.locator("#form-error")).to_contain_text("Choose a picture")
     page.click("text=Blur")
     page.click("#start")
-    page.wait_for_selector(".video.failed")
-    assert "This is not a video" in page.locator(".video.failed").inner_text()
+    expect(page.locator(".video.failed")).to_contain_text("This is not a video")
 
 
 def test_the_team_browses_frames_and_switches_layers(tmp_path: Path, page: "Page") -> None:
@@ -179,28 +178,25 @@ def test_the_team_browses_frames_and_switches_layers(tmp_path: Path, page: "Page
     try:
         page.goto(f"{server.url}/runs")
         page.click("text=planted")
-        page.wait_for_selector(".sheet figure")
-        assert page.locator(".sheet figure").count() == 48
+        expect(page.locator(".sheet figure")).to_have_count(48)
         assert (
             page.locator(".sheet img").first.evaluate("it => it.decode().then(() => it.naturalWidth)") == 400
         )
         page.click("#next")
         page.wait_for_url(re.compile("after="))
-        assert page.locator(".sheet figure").count() == 7
+        expect(page.locator(".sheet figure")).to_have_count(7)
         page.select_option("select[name=decision]", "accepted")
         page.click(".filters button")
-        assert "No frame matches" in page.locator(".empty").inner_text()
+        expect(page.locator(".empty")).to_contain_text("No frame matches")
         page.click("text=Show all frames")
         page.locator(".sheet a").first.click()
         page.wait_for_selector(".layer[data-layer=difference]")
         page.click("text=Student")
-        page.wait_for_selector(
-            ".layer[data-layer=student]:not([hidden])", state="attached"
-        )  # the script is deferred
         visible = page.locator(".layer:not([hidden])")
-        assert [visible.count(), visible.get_attribute("data-layer")] == [1, "student"]
+        expect(visible).to_have_count(1)
+        expect(visible).to_have_attribute("data-layer", "student")
         page.click("text=Image only")
-        assert page.locator(".layer:not([hidden])").count() == 0
+        expect(visible).to_have_count(0)
         for width, height in SIZES:
             page.set_viewport_size({"width": width, "height": height})
             assert fits(page)
