@@ -8,11 +8,12 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from configs.changes import changes_between
 from configs.constants import HARD_BELOW
 from configs.errors import ConfigError
 from db.frames.people import count_people
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
-from db.runs.queries import latest_run, run_models, runs_with_frames, summarize_run
+from db.runs.queries import first_of_name, latest_run, run_models, runs_with_frames, summarize_run
 from labeling.structures.reasons import reason_texts
 from labeling.text.figures import caption_of
 from tasks.execution.context import Context
@@ -51,9 +52,13 @@ class RunLine:
     """When it was last worked on."""
     finished: bool
     """Nothing is left to do for its sources so far."""
+    changes: tuple[str, ...]
+    """Settings in which it differs from the first run of its name."""
     sampled: int
     """Sampled frames."""
     hard: int
+    accepted: int
+    """Frames with an accepted mask."""
     people: int
     """People with a track of at least two frames; one who is lost and found again counts twice."""
     settings: RunSettings
@@ -87,8 +92,10 @@ def _run_line(session: Session, run: RunRow) -> RunLine:
         started_at=run.started_at.replace(tzinfo=UTC),
         worked_at=run.worked_at.replace(tzinfo=UTC),
         finished=run.finished_at is not None and not summary.shards_pending,
+        changes=tuple(changes_between(first_of_name(session, run.name).config, run.config)),
         sampled=summary.counts.get("sampled", 0),
         hard=summary.counts.get("hard", 0),
+        accepted=summary.counts.get("accepted", 0),
         people=count_people(session, run.id),
         settings=run_settings(session, run),
     )

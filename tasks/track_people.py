@@ -25,6 +25,7 @@ from labeling.datasets.formats.coco import annotation_record, rle_json
 from labeling.datasets.records import DatasetFrame
 from labeling.segmenters.factory import make_segmenter
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
+from labeling.storage.output_folders import mark_output
 from labeling.structures.frames import Clip
 from labeling.structures.masks import BoxXywh, Mask, box_iou_matrix
 from labeling.tracking.anchors import nearest_box
@@ -146,6 +147,7 @@ def _clear(folder: Path, people: Sequence[int]) -> None:
     """Remove the masks of an earlier call, and what a killed one left half written."""
     with storage_errors(folder, option="--to"):
         folder.mkdir(parents=True, exist_ok=True)
+        mark_output(folder)
         for person in people:
             shutil.rmtree(folder / f"person_{person}", ignore_errors=True)
         for leftover in folder.glob(f"{WRITING_PREFIX}*"):

@@ -104,6 +104,12 @@ def runs_of_name(session: Session, name: str) -> list[str]:
     return list(session.scalars(query.order_by(RunRow.worked_at.desc(), RunRow.id)))
 
 
+def first_of_name(session: Session, name: str) -> RunRow:
+    """Return the run of a config's name that was begun first; there must be one."""
+    query = select(RunRow).where(RunRow.name == name).order_by(RunRow.started_at, RunRow.id)
+    return session.scalars(query.limit(1)).one()
+
+
 def latest_run(session: Session, run_id: str | None = None) -> RunRow:
     """Return the run whose id is or starts with `run_id`; without one, the run worked on last.
 
@@ -175,15 +181,6 @@ def specs_read(session: Session, run_id: str) -> set[str]:
     return {
         source.spec for source, _ in session.execute(_sources_of(run_id).where(RunSourceRow.state == "ok"))
     }
-
-
-def shard_progress(session: Session, run_id: str) -> tuple[int, int]:
-    """Return the number of shards of a run that are done or failed, and of all."""
-    rows = session.execute(
-        select(ShardRow.state, func.count()).where(ShardRow.run_id == run_id).group_by(ShardRow.state)
-    )
-    by_state: dict[str, int] = dict(rows.tuples().all())
-    return sum(by_state.values()) - by_state.get("planned", 0), sum(by_state.values())
 
 
 def summarize_run(session: Session, run: RunRow) -> RunSummary:

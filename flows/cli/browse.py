@@ -75,12 +75,13 @@ def _list_runs(home: Path, *, as_json: bool) -> None:
         "",
         "frames",
         "hard",
+        "accepted",
         "people",
     )
     table = [
         (
             row.id,
-            row.name,
+            " ".join((row.name, *row.changes)),
             row.settings.teacher,
             row.settings.student,
             f"{row.settings.hard_below:g}",
@@ -88,6 +89,7 @@ def _list_runs(home: Path, *, as_json: bool) -> None:
             "finished" if row.finished else "not finished",
             row.sampled,
             row.hard,
+            row.accepted,
             row.people,
         )
         for row in rows

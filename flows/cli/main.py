@@ -1,5 +1,6 @@
 """The command line. Heavy modules are imported inside the commands, so that `--help` answers at once."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.environment import set_prefect_defaults
-from configs.errors import Interrupted, SourceNotFound
+from configs.errors import Interrupted, NoRunYet, SourceNotFound
 from flows.cli import audit as audit_command
 from flows.cli import browse, dataset, export, review, services, student, system, train
 from flows.cli import calibrate as calibrate_command
@@ -39,7 +40,7 @@ from flows.cli.console import (
     warn,
 )
 from flows.cli.next_steps import next_after_run, print_next
-from flows.cli.summary import print_near_identical, print_summary
+from flows.cli.summary import print_near_identical, print_nothing_read, print_summary
 from flows.cli.times import TimeOption
 
 if TYPE_CHECKING:
@@ -114,15 +115,36 @@ def run(
     require_licenses(run_config)
     if warning := unused_calibration(run_config):
         warn(warning)
+    latest = _latest_run(home)
     summary = _generate(specs, run_config, config, home, show_progress=not as_json, retry_failed=retry_failed)
-    if not (as_json or summary.shards_worked or summary.failures):
-        typer.echo("nothing to do: every shard of these sources is already done")
-    print_summary(summary, as_json=as_json)
-    if not as_json:
+    if as_json:
+        print_summary(summary, as_json=True)
+    elif summary.nothing_was_read:
+        print_nothing_read(summary)
+    else:
+        if not (summary.shards_worked or summary.failures):
+            typer.echo("nothing to do: every shard of these sources is already done")
+        print_summary(summary, as_json=False)
+        if latest not in (None, summary.run_id) and not summary.shards_worked:
+            typer.echo(f"\ncommands without --run mean this run again, no longer {latest}")
         print_near_identical(home, summary)
         print_next(*next_after_run(summary.counts, home))
     if summary.failures:
         raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
+
+
+def _latest_run(home: Path) -> str | None:
+    """Return the run that commands without `--run` mean now; None: there is none yet."""
+    from db.runs.queries import latest_run
+    from labeling.storage.home import Home
+    from tasks.execution.context import has_database, open_context
+
+    root = Home(home.expanduser().resolve())
+    if not has_database(root):
+        return None
+    with suppress(NoRunYet), open_context(root).database.session() as session:
+        return latest_run(session).id
+    return None
 
 
 def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool) -> None:

@@ -32,6 +32,18 @@ def print_near_identical(home: Path, summary: "RunSummary") -> None:
         )
 
 
+def print_nothing_read(summary: "RunSummary") -> None:
+    """Print why nothing was read, and not what the same run found in earlier sources."""
+    typer.echo(f"nothing was read: no frame was added to run {summary.run_id} ({summary.name})")
+    if summary.counts.get("sampled"):
+        typer.echo("what it found earlier is as it was: see it with `maskmill status`")
+    if summary.passed_over:
+        typer.echo("")
+    print_passed_over(summary.passed_over)
+    typer.echo("")
+    print_failures(summary.failures)
+
+
 def print_summary(summary: "RunSummary", *, as_json: bool, settings: str = "") -> None:
     """Print what a run found; for people, its settings too."""
     if as_json:

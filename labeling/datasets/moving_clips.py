@@ -28,6 +28,7 @@ from configs.errors import AlreadyRunning, ConfigError, StorageError
 from labeling.datasets.formats.kitti_flow import encode_flow
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
+from labeling.storage.output_folders import mark_output
 from labeling.structures.masks import Mask
 from labeling.synthetic.fake_motion import FakeFrame
 from labeling.video.encode import VideoWriter
@@ -54,6 +55,7 @@ class ClipFolder:
         """
         with storage_errors(self.root, option="--to"):
             (self.root / "clips").mkdir(parents=True, exist_ok=True)
+            mark_output(self.root)
             lock = FileLock(self.root / f"{WRITING_PREFIX}lock", timeout=0)
             try:
                 lock.acquire()

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from configs.errors import ExportError
 from labeling.datasets.records import ExportSummary
-from labeling.datasets.staging import MARKER, ImageTarget, marker_entries, marker_text
+from labeling.datasets.staging import ImageTarget, marker_entries, marker_text
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore, known_store, local_path
+from labeling.storage.output_folders import EXPORT_MARK
 
 _OF_FRAMES = {"images", "labels", "masks", "sequences", "VOCdevkit", "data", "shards"}
 """Folders with a file for each frame, or for some hundred frames."""
@@ -50,12 +51,12 @@ def export_to_store(store: ObjectStore, write: Write) -> ExportSummary:
         folder, images = Path(scratch) / "dataset", StoreImages(store)
         summary = write(folder, images)
         files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-        files.pop(MARKER)
+        files.pop(EXPORT_MARK)
         _publish(store, files, before)
     kept = files.keys() | images.names
     for entry in before:
         store.remove([name for name in store.names(entry) if name not in kept])
-    store.put(MARKER, marker_text({_entry(name) for name in kept}).encode())
+    store.put(EXPORT_MARK, marker_text({_entry(name) for name in kept}).encode())
     return summary
 
 
@@ -93,19 +94,21 @@ class StoreImages(ImageTarget):
 def _claim(store: ObjectStore) -> set[str]:
     """Check that the store is empty or holds an export of maskmill; mark it, and return that export's entries."""
     present = store.entries()
-    before = marker_entries(store.get(MARKER).decode(errors="replace")) if MARKER in present else None
+    before = (
+        marker_entries(store.get(EXPORT_MARK).decode(errors="replace")) if EXPORT_MARK in present else None
+    )
     foreign = present if before is None else (present & _ENTRIES) - set(before)
     if foreign:
         raise ExportError(
             f"{store.url} holds {min(foreign)!r}, which maskmill did not write; export to another URL"
         )
-    store.put(MARKER, marker_text({*(before or ()), *_OF_FRAMES}).encode())
+    store.put(EXPORT_MARK, marker_text({*(before or ()), *_OF_FRAMES}).encode())
     return set(before or ())
 
 
 def _publish(store: ObjectStore, files: dict[str, Path], before: Collection[str]) -> None:
     of_frames = [name for name in files if _entry(name) in _OF_FRAMES]
-    store.put(MARKER, marker_text({*before, *_OF_FRAMES, *map(_entry, files)}).encode())
+    store.put(EXPORT_MARK, marker_text({*before, *_OF_FRAMES, *map(_entry, files)}).encode())
     if of_frames:
         for entry in set(before) - _OF_FRAMES:
             store.remove(list(store.names(entry)))

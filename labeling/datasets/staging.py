@@ -17,13 +17,13 @@ from pathlib import Path
 from configs.errors import DiskFull, ExportError
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore
+from labeling.storage.output_folders import EXPORT_MARK
 from labeling.text.figures import count_of
 
-MARKER = ".maskmill-export.json"
 _WRITING = ".maskmill-writing"
 _PREVIOUS = ".maskmill-previous"
 _TRASH = ".maskmill-trash"
-_OURS = {MARKER, _WRITING, _PREVIOUS, _TRASH}
+_OURS = {EXPORT_MARK, _WRITING, _PREVIOUS, _TRASH}
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 
 
@@ -71,7 +71,7 @@ def _claim(folder: Path, entries: Collection[str]) -> list[str]:
         shutil.rmtree(folder / leftover, ignore_errors=True)
     present = {entry.name for entry in folder.iterdir()}
     try:
-        previous = marker_entries((folder / MARKER).read_text())
+        previous = marker_entries((folder / EXPORT_MARK).read_text())
     except (FileNotFoundError, ValueError):
         previous = None
     foreign = present - _OURS if previous is None else (present & set(entries)) - set(previous)
@@ -100,9 +100,9 @@ def _is_plain(name: object) -> bool:
 
 
 def _write_marker(folder: Path, entries: Collection[str]) -> None:
-    partial = folder / _WRITING / MARKER
+    partial = folder / _WRITING / EXPORT_MARK
     partial.write_text(marker_text(entries))
-    partial.replace(folder / MARKER)
+    partial.replace(folder / EXPORT_MARK)
 
 
 def _swap(folder: Path, *, previous: Collection[str], new: Collection[str]) -> None:

@@ -33,6 +33,7 @@ from configs.matting import PlateBlock
 from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.frame import ALPHA_THRESHOLD, MattedFrame
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
+from labeling.storage.output_folders import mark_output
 from labeling.structures.frames import RgbImage
 
 IMAGE_KINDS = ("alpha", "mask", "foreground")
@@ -55,8 +56,8 @@ class MatteFolder:
 
     def create(self) -> None:
         with _storage_errors(self.root):
-            for name in IMAGE_KINDS:
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
+            mark_output(self.root)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -189,6 +190,7 @@ class MatteFolder:
     def write(self, name: str, content: bytes) -> None:
         path = self.root / name
         with _storage_errors(path):
+            path.parent.mkdir(exist_ok=True)
             write_atomically(path, content)
 
     def append_frame_records(self, records: list[dict[str, Any]]) -> None:

@@ -17,7 +17,6 @@ from labeling.sources.file_types import (
     is_video_name,
     natural_order,
     suffix_of,
-    why_passed_over,
 )
 from labeling.sources.passed_over import PassedOverCounter
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
@@ -77,7 +76,7 @@ def fetch_archive(
     with staging(folder) as here:
         members = _extract(archive, here, ingest, is_requested=_is_visible_media)
         for name in members.others:
-            counter.add(source.spec, why_passed_over(PurePosixPath(name).name), name)
+            counter.add_file(source.spec, name)
         for name, error in members.refused:
             yield FailedSource.of(_member_item(source, archive, name), error)
         if members.stopped_by and not members.files:

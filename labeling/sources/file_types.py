@@ -66,6 +66,11 @@ def is_system_folder(name: str) -> bool:
     return name.lower() in SYSTEM_FOLDERS
 
 
+_OF_TYPE = "files of type"
+OTHER_TYPES = "files of other types, none of them a video's: name one to have it read all the same"
+"""What `why_passed_over` says of suffixes of which nothing is known, together."""
+
+
 def why_passed_over(name: str) -> str:
     """Return what a file is that a search passes over, and what to do.
 
@@ -83,7 +88,12 @@ def why_passed_over(name: str) -> str:
         return f"images of type {suffix}, which are not read: convert them, for example to JPEG"
     if not suffix:
         return "files without a suffix: name one to have it read"
-    return f"files of type {suffix}, which is not a video's: name one to have it read all the same"
+    return f"{_OF_TYPE} {suffix}, which is not a video's: name one to have it read all the same"
+
+
+def is_of_other_type(reason: str) -> bool:
+    """Return whether `why_passed_over` said this of a suffix of which nothing is known."""
+    return reason.startswith(_OF_TYPE)
 
 
 def natural_order(name: str) -> tuple[tuple[int, int | str], ...]:

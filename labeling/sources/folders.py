@@ -13,17 +13,19 @@ from labeling.sources.file_types import (
     is_system_folder,
     is_video_name,
     natural_order,
-    why_passed_over,
 )
 from labeling.sources.passed_over import PassedOverCounter
 from labeling.sources.source import FailedSource, SourceItem
 from labeling.storage.home import Home
+from labeling.storage.output_folders import is_output
 
 LINK_OUT = "links that lead out of the folder: they were followed"
 PATTERN = re.compile(r"[*?\[]")
 """Characters that make a path a pattern."""
 SYSTEM_FOLDER = "system folders (thumbnails, deleted files, snapshots): name one to have it searched"
 HOME = "homes of maskmill, which hold frames of earlier runs: name one to have it searched"
+OUTPUT = "folders that maskmill wrote (datasets, mattes, clips): name one to have it searched"
+ENVIRONMENT = "environments of programs (Python, conda, node): name one to have it searched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,9 @@ def find_in_folder(
 ) -> Iterator[SourceItem | FailedSource]:
     """Yield every video below a folder, and each folder's images together, in natural order of names.
 
-    Hidden entries are skipped; system folders, homes of maskmill and unknown suffixes too, which are counted. Links are
-    followed, each real folder is entered once, and links out of the folder are counted. A folder that cannot be read is
-    yielded as a failure. Raises SourceNotFound if nothing is found.
+    Hidden entries are skipped; unknown suffixes, system folders, environments of programs and what maskmill wrote too,
+    which are counted. Links are followed, each real folder is entered once, and links out of the folder are counted. A
+    folder that cannot be read is yielded as a failure. Raises SourceNotFound if nothing is found.
     """
     found_any, packed = False, 0
     counter = passed_over or PassedOverCounter()
@@ -56,7 +58,7 @@ def find_in_folder(
         _count_links_out(folder, real_folder, names, counter)
         for name in names:
             if not (is_video_name(name) or is_image_name(name)):
-                counter.add(str(folder), why_passed_over(name), name)
+                counter.add_file(str(folder), name)
         for item in _items_in(real_folder, names):
             found_any = True
             yield item
@@ -100,6 +102,10 @@ def find_matches(pattern: Path) -> Matches:
         for path, within in relative.items()
         if not (_is_hidden(within, parts) or left_out.intersection((within, *within.parents)))
     ]
+    if not visible and left_out:
+        raise SourceNotFound(
+            f"{pattern}: what matches lies in {min(left_out)}, which is left out unless it is named: {base / min(left_out)}"
+        )
     if not visible:
         raise SourceNotFound(f"{pattern}: nothing matches; check the spelling")
     files = [path for path in visible if path.is_file()]
@@ -172,7 +178,12 @@ def _is_hidden(relative: Path, parts: list[str]) -> bool:
 def _why_left_out(folder: Path) -> str | None:
     if is_system_folder(folder.name):
         return SYSTEM_FOLDER
-    return HOME if Home(folder).database.is_file() else None
+    if Home(folder).database.is_file():
+        return HOME
+    if is_output(folder):
+        return OUTPUT
+    is_environment = folder.name == "node_modules" or (folder / "pyvenv.cfg").is_file()
+    return ENVIRONMENT if is_environment or (folder / "conda-meta").is_dir() else None
 
 
 def _is_known(name: str) -> bool:

@@ -148,8 +148,15 @@ def test_a_run_with_a_bad_source_ends_with_3_and_lists_it(workplace: Path) -> No
 @pytest.mark.usefixtures("prefect")
 def test_a_run_of_which_every_source_is_bad_ends_with_4_and_lists_them(workplace: Path) -> None:
     write_text_as_video(workplace / "text.mp4")
-    summary = as_json("run", "text.mp4", "gone.mp4", "--config", "scripted.yaml", code=4)
+    bad = ("run", "text.mp4", "gone.mp4", "--config", "scripted.yaml")
+    summary = as_json(*bad, code=4)
     assert [failure["code"] for failure in summary["failures"]] == ["not_a_video", "not_found"]
+    maskmill("run", "video.mp4", "--config", "scripted.yaml")
+    printed = maskmill(*bad, code=4).stdout
+    assert printed.startswith("nothing was read: no frame was added to run")
+    assert "what it found earlier is as it was" in printed
+    assert "not_found" in printed
+    assert not re.search(r"^next:|sampled", printed, re.MULTILINE), "of another execution"
 
 
 @pytest.mark.slow
@@ -220,8 +227,11 @@ def test_runs_are_listed_the_last_one_worked_on_first() -> None:
     maskmill(*stricter)
     maskmill("run", "video.mp4", "--config", "scripted.yaml")
     assert [row["hard"] for row in as_json("runs")] == [4, 0]
-    maskmill(*stricter)
-    assert [row["hard"] for row in as_json("runs")] == [0, 4]
+    again = maskmill(*stricter).stdout
+    rows = as_json("runs")
+    assert [row["hard"] for row in rows] == [0, 4]
+    assert f"commands without --run mean this run again, no longer {rows[1]['id']}" in again
+    assert "commands without" not in maskmill(*stricter).stdout
     assert maskmill("runs").stdout.count("finished") == 2
 
 

@@ -22,6 +22,7 @@ from labeling.matting.output import MatteFolder
 from labeling.matting.temporal_network import TemporalNetwork
 from labeling.segmenters.protocol import Segmenter
 from labeling.storage.atomic import write_atomically
+from labeling.storage.output_folders import OUTPUT_MARK
 from tasks.matte import MatteOrder, MatteSummary, find_failure, matte_video, matte_video_task
 from tasks.matte_methods import STATE, MovingCamera, StaticCamera
 from tests.conftest import ROOT
@@ -118,7 +119,7 @@ def test_every_frame_has_its_images_and_the_result_is_complete(
     page = (out / "report.html").read_text()
     assert "16 of 20 frames show people" in page
     assert page.count("<rect") == 16
-    assert not list(out.rglob(".*"))
+    assert [path.name for path in out.rglob(".*")] == [OUTPUT_MARK]
 
 
 @pytest.mark.slow

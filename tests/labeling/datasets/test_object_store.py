@@ -14,8 +14,9 @@ from labeling.datasets.formats.registry import WRITERS
 from labeling.datasets.formats.yolo import write_yolo_seg
 from labeling.datasets.object_store import export_to, export_to_store
 from labeling.datasets.records import DatasetFrame, ExportSummary
-from labeling.datasets.staging import MARKER, ImageTarget
+from labeling.datasets.staging import ImageTarget
 from labeling.storage.object_store import ObjectStore
+from labeling.storage.output_folders import EXPORT_MARK
 from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
 from tests.store_server import TestBucket
 
@@ -87,7 +88,7 @@ def test_lists_are_written_after_the_images(
     listed = written.index("annotations/instances.json")
     assert all(written.index(f"images/{one.file_name}") < listed for one in frames)
     assert written.index("annotations/person_keypoints.json") < listed
-    assert written[listed + 1 :] == [MARKER]
+    assert written[listed + 1 :] == [EXPORT_MARK]
 
 
 def test_a_failed_export_leaves_the_earlier_one_readable(

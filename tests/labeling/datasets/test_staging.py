@@ -8,7 +8,8 @@ from configs.errors import DiskFull, ExportError
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.formats.yolo import write_yolo_seg
 from labeling.datasets.records import DatasetFrame
-from labeling.datasets.staging import MARKER, ImageFolder, export_errors, stage_export
+from labeling.datasets.staging import ImageFolder, export_errors, stage_export
+from labeling.storage.output_folders import EXPORT_MARK
 from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
 
 
@@ -90,7 +91,7 @@ def test_an_export_in_another_format_replaces_it_too(frames: list[DatasetFrame],
     write_coco(frames, tmp_path / "again")
     write_yolo_seg(frames, tmp_path / "again")
     assert sorted(p.name for p in (tmp_path / "again").iterdir()) == [
-        MARKER, "data.yaml", "frames.jsonl", "images", "labels",
+        EXPORT_MARK, "data.yaml", "frames.jsonl", "images", "labels",
     ]  # fmt: skip
 
 
@@ -149,7 +150,7 @@ def test_a_swap_that_was_killed_is_undone_by_the_next_export(moved_in: int, tmp_
     with pytest.raises(KeyError), stage_export(folder, entries=("a", "b")):
         raise KeyError("the next export fails too")
     assert [(folder / name).read_text() for name in ("a", "b")] == ["old a", "old b"]
-    assert sorted(p.name for p in folder.iterdir()) == [MARKER, "a", "b"]
+    assert sorted(p.name for p in folder.iterdir()) == [EXPORT_MARK, "a", "b"]
 
 
 def test_a_first_export_that_was_killed_does_not_block_the_folder(
@@ -165,7 +166,7 @@ def test_a_first_export_that_was_killed_does_not_block_the_folder(
 @pytest.mark.parametrize("marker", ["", "[]", '{"entries": [".."]}', '{"entries": [""]}', '{"entries": "a"}'])
 def test_a_foreign_marker_protects_the_folder(marker: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    _write(tmp_path / "out", **{MARKER: marker, "a": "precious"})
+    _write(tmp_path / "out", **{EXPORT_MARK: marker, "a": "precious"})
     with (
         pytest.raises(ExportError, match="'a', which maskmill did not write"),
         stage_export(tmp_path / "out", entries=("b",)),

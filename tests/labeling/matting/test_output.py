@@ -10,6 +10,7 @@ from configs.errors import AlreadyRunning, HomeNotWritable, StorageError
 from configs.matting import PlateBlock
 from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.output import MatteFolder
+from labeling.storage.output_folders import OUTPUT_MARK
 
 
 @pytest.fixture
@@ -66,6 +67,7 @@ def test_frames_are_counted_up_to_the_first_gap(folder: MatteFolder) -> None:
 def test_a_second_process_is_refused_and_leftovers_of_a_killed_one_are_deleted(folder: MatteFolder) -> None:
     leftovers = [folder.root / ".writing-composite.mp4", folder.root / "alpha" / ".writing-abc"]
     for path in leftovers:
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
     with folder.exclusive():
         assert not any(path.exists() for path in leftovers)
@@ -73,7 +75,7 @@ def test_a_second_process_is_refused_and_leftovers_of_a_killed_one_are_deleted(f
             pass
     with folder.exclusive():
         pass
-    assert sorted(path.name for path in folder.root.iterdir()) == ["alpha", "foreground", "mask"]
+    assert sorted(path.name for path in folder.root.iterdir()) == [OUTPUT_MARK, "alpha"]
 
 
 def test_a_file_where_the_folder_should_be_is_explained(tmp_path: Path) -> None:

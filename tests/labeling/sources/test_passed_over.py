@@ -13,10 +13,11 @@ from configs.models import Ingest
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, why_passed_over
-from labeling.sources.folders import HOME, LINK_OUT
+from labeling.sources.folders import ENVIRONMENT, HOME, LINK_OUT, OUTPUT, find_matches
 from labeling.sources.lists import NO_SPEC, read_list
 from labeling.sources.passed_over import PassedOver, PassedOverCounter
 from labeling.sources.source import FailedSource, SourceItem
+from labeling.storage.output_folders import EXPORT_MARK, OUTPUT_MARK
 from labeling.structures.images import IMAGE_FORMATS
 from labeling.video.containers import FORMATS
 from tests.fakes.videos import encode_numbers
@@ -94,6 +95,43 @@ def test_frames_of_earlier_runs_are_not_mined_again_unless_their_home_is_named(t
     assert search(tmp_path, "**/*.mp4")[0] == ["a.mp4"]
     assert search(tmp_path, "work/**/*.mp4")[0] == ["work/videos/b.mp4"]
     assert sorted(search(tmp_path, str(tmp_path / "work"))[0]) == ["work/images", "work/videos/b.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason"),
+    [
+        (EXPORT_MARK, OUTPUT),
+        (OUTPUT_MARK, OUTPUT),
+        ("pyvenv.cfg", ENVIRONMENT),
+        ("conda-meta/history", ENVIRONMENT),
+    ],
+)
+def test_results_and_environments_are_left_out_unless_they_are_named(
+    tmp_path: Path, mark: str, reason: str
+) -> None:
+    fill(tmp_path, "a.mp4", f"out/{mark}", "out/deep/f.jpg", "out/b.mp4")
+    found, passed_over = search(tmp_path)
+    assert found == ["a.mp4"]
+    assert [(one.reason, one.count, one.examples) for one in passed_over] == [(reason, 1, ("out",))]
+    assert search(tmp_path, "**/*.mp4")[0] == ["a.mp4"]
+    with pytest.raises(SourceNotFound, match=r"lies in out, which is left out unless it is named"):
+        find_matches(tmp_path / "**" / "*.jpg")
+    assert sorted(search(tmp_path, str(tmp_path / "out"))[0]) == ["out/b.mp4", "out/deep"]
+
+
+def test_the_rarest_of_many_types_are_told_together(tmp_path: Path) -> None:
+    names = [f"{i}.type{kind}" for kind in range(9) for i in range(kind + 1)]
+    fill(tmp_path, "a.mp4", "b.heic", *names)
+    _, passed_over = search(tmp_path)
+    told = {one.reason.split(",")[0]: one for one in passed_over}
+    assert {reason: one.count for reason, one in told.items()} == {
+        "images of type .heic": 1,
+        "files of other types": 1 + 2 + 3 + 4,
+        **{f"files of type .type{kind}": kind + 1 for kind in range(4, 9)},
+    }
+    assert told["files of other types"].examples == ("0.type0", "0.type1", "0.type2")
+    fill(tmp_path / "few", "a.mp4", *(f"b.t{kind}" for kind in range(6)))
+    assert len(search(tmp_path / "few")[1]) == 6  # one line more is no gain
 
 
 def test_what_an_archive_holds_beside_media_is_counted(tmp_path: Path) -> None:
