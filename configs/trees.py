@@ -129,7 +129,9 @@ def _read(name_or_file: str) -> str:
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError as exc:
-        raise ConfigError(f"config {name_or_file} is not UTF-8 ({exc.reason}): save it as UTF-8") from exc
+        raise ConfigError(
+            f"config {name_or_file} is not text in UTF-8: name a YAML file, or save yours as UTF-8"
+        ) from exc
     except OSError as exc:
         raise ConfigError(_unknown(name_or_file)) from exc
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from sqlalchemy import select
@@ -99,7 +100,7 @@ def _preview_video(spec: str, config: RunConfig) -> PreviewedSource:
 
 def _sampled(seconds: float, fps: float, config: RunConfig) -> int:
     every_s = config.sampling.every_s
-    return max(1, round(seconds / every_s if every_s else seconds * fps))
+    return max(1, ceil(seconds / every_s if every_s else seconds * fps))
 
 
 def _seconds_per_frame(home: Home, config: RunConfig) -> float | None:

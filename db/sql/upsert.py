@@ -60,7 +60,7 @@ def _copy_in(connection: Connection, target: Table, rows: Sequence[Mapping[str, 
     columns = [target.c[name] for name in rows[0]]
     incoming = any_table(f"incoming_{target.name}", *(c._copy() for c in columns))
     connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE IF NOT EXISTS {incoming.name} (LIKE {target.name}) ON COMMIT DELETE ROWS"
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {incoming.name} (LIKE {target.name} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
     )
     connection.execute(delete(incoming))  # rows of an earlier call in this transaction
     names = ", ".join(column.name for column in columns)

@@ -13,6 +13,8 @@ from labeling.text.figures import duration
 
 LINE_S = 5.0
 """Between two lines where stderr is no terminal."""
+WIDTH_OF_BAR = 110
+"""Characters of a terminal in which a bar has room beside the text."""
 Update = Callable[[str, int, int | None], None]
 """Takes a text, what is done, and the total."""
 
@@ -32,8 +34,9 @@ def working(text: str, *, enabled: bool = True) -> Iterator[Update]:
         with _lines(text, console) as update:
             yield update
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+    bar_column = (BarColumn(bar_width=20),) if console.width >= WIDTH_OF_BAR else ()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), *bar_column, TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
         bar = progress.add_task(escape(text), total=None)
         yield lambda text, done, total: progress.update(
             bar, description=escape(text), completed=done, total=total

@@ -190,7 +190,9 @@ def _expand_file(path: Path, context: _Context) -> Expanded:
             f"{path}: neither a video nor a list that is read: write the sources into a .txt file, one per line, or a .csv table"
         )
     elif is_image_name(path.name):
-        raise NotAVideo(f"{path}: a single image; name its folder, or a pattern such as {path.parent}/*")
+        raise NotAVideo(
+            f"{path}: a single image; name its folder, or a pattern such as {path.parent}/*{path.suffix}"
+        )
     else:
         yield SourceItem(str(_canonical(path)), "file")
 

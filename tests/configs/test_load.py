@@ -105,7 +105,7 @@ def test_a_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
 
 def test_a_config_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_bytes("base: lite  # cam\xe9ra".encode("latin-1"))
-    with pytest.raises(ConfigError, match="is not UTF-8"):
+    with pytest.raises(ConfigError, match="is not text in UTF-8"):
         load_config(str(tmp_path / "own.yaml"))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.connection.database import Database, open_database
 from db.models.core import FrameRow, ImageRow, RunRow, VideoRow
+from db.models.review import ReviewRow
 from db.sql.upsert import COPY_FROM, upsert
 
 SIZES = (1, COPY_FROM - 1, COPY_FROM, 3 * COPY_FROM)
@@ -91,6 +92,19 @@ def test_copy_stores_json_and_times_like_single_statements(database: Database) -
             for run in session.scalars(select(RunRow))
         }
     assert found == {(str(row["config"]), at, None, str(row["counts"]))}
+
+
+@pytest.mark.parametrize("count", SIZES[1:3])
+def test_a_column_that_no_row_has_gets_its_default(database: Database, count: int) -> None:
+    at = datetime(2026, 5, 1)
+    run = {"id": "r", "name": "r", "config": {}, "code_version": "0", "started_at": at, "worked_at": at}
+    review = {"run_id": "r", "state": "waiting", "priority": 0.5, "fingerprint": ""}
+    with database.transaction() as session:
+        upsert(session, RunRow, [run])
+        upsert(session, FrameRow, frames(count))
+        upsert(session, ReviewRow, [review | {"frame_id": number} for number in range(1, count + 1)])
+    with database.session() as session:
+        assert list(session.scalars(select(ReviewRow.is_audit))) == [False] * count
 
 
 def test_many_rows_are_one_statement_on_postgresql(database: Database) -> None:
