@@ -111,7 +111,7 @@ def find_version(session: Session, text: str) -> DatasetVersionRow:
     """Return the version that `NAME` (the latest), `NAME@2` or the first digits of an id stand for.
 
     Raises:
-        ConfigError: there is none, or several contents have an id that starts like that.
+        ConfigError: there is none, several contents have an id that starts like that, or several datasets the content.
     """
     found = latest_version(session, text)
     if found is None and (numbered := _NUMBERED.fullmatch(text)):
@@ -132,6 +132,11 @@ def _by_id(session: Session, digits: str) -> DatasetVersionRow | None:
     found = session.scalars(select(DatasetVersionRow).where(starts).order_by(*order)).all()
     if len({one.snapshot_id for one in found}) > 1:
         raise ConfigError(f"several versions have an id that starts with {digits!r}: use more digits")
+    if len({one.name for one in found}) > 1:  # each dataset has its own splits
+        names = ", ".join(f"{one.name}@{one.number}" for one in found)
+        raise ConfigError(
+            f"several datasets have the frames of id {digits!r}, each with its own splits: name {names}"
+        )
     return found[0] if found else None
 
 

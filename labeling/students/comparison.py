@@ -109,5 +109,5 @@ def _int8_refusals(found: StudentComparison) -> Iterator[str]:
     if drop > MAX_INT8_DROP:
         yield (
             f"its int8 file has a mean IoU of {found.int8_iou:.3f} on {found.on}, {drop:.3f} less than its ONNX file "
-            f"(at most {MAX_INT8_DROP}): quantization broke it; train with more calibration_frames, or longer"
+            f"(at most {MAX_INT8_DROP}): quantization broke it; train with more calibration_frames, and with --base or frames that show people"
         )

@@ -62,7 +62,7 @@ def write_student(
     save_weights(network, folder / WEIGHTS)
     block = student_block(path, export_student(network, size_hw, path), size_hw)
     check = check_export(network, path, frames.val if frames.val.count else frames.train)
-    digest = quantize_student(path, int8, frames.train, settings.calibration_frames)
+    digest = quantize_student(path, int8, _calibration_frames(frames, settings))
     return ExportedStudent(block, student_block(int8, digest, size_hw), check)
 
 
@@ -103,10 +103,23 @@ def check_export(network: nn.Module, path: Path, frames: FrameStore) -> ExportCh
     return found
 
 
-def quantize_student(path: Path, target: Path, frames: FrameStore, count: int) -> str:
+def _calibration_frames(
+    frames: TrainingFrames, settings: StudentTraining
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Yield frames as the network takes them, of the dataset and of the base in the share of the training."""
+    of_base = round(settings.calibration_frames * settings.base_share) if frames.base else 0
+    stores = ((frames.train, settings.calibration_frames - of_base), (frames.base, of_base))
+    for store, count in stores:
+        if store is None:
+            continue
+        for index in _spread(store.count, count):
+            yield {INPUT: normalize(store.read(index)[0])[None]}
+
+
+def quantize_student(path: Path, target: Path, inputs: Iterator[dict[str, NDArray[np.float32]]]) -> str:
     """Write an int8 copy of an ONNX file; return its SHA-256.
 
-    Weights are int8 for each channel, activations uint8 with the ranges that `count` frames give.
+    Weights are int8 for each channel, activations uint8 with the ranges that the inputs, arrays by name, give.
 
     Raises:
         ExtraMissing: `onnx`, which the quantizing tools require, is not installed.
@@ -125,7 +138,7 @@ def quantize_student(path: Path, target: Path, frames: FrameStore, count: int) -
         quantization.quantize_static(
             prepared,
             quantized,
-            _CalibrationFrames(frames, count),
+            _CalibrationInputs(inputs),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
@@ -136,16 +149,11 @@ def quantize_student(path: Path, target: Path, frames: FrameStore, count: int) -
     return sha256(content).hexdigest()
 
 
-class _CalibrationFrames:
-    """Reads frames one at a time, in the form that onnxruntime asks for."""
+class _CalibrationInputs:
+    """Gives inputs one at a time, in the form that onnxruntime asks for."""
 
-    def __init__(self, frames: FrameStore, count: int) -> None:
-        self._inputs = self._read(frames, count)
-
-    @staticmethod
-    def _read(frames: FrameStore, count: int) -> Iterator[dict[str, NDArray[np.float32]]]:
-        for index in _spread(frames.count, count):
-            yield {INPUT: normalize(frames.read(index)[0])[None]}
+    def __init__(self, inputs: Iterator[dict[str, NDArray[np.float32]]]) -> None:
+        self._inputs = inputs
 
     def get_next(self) -> dict[str, Any] | None:
         return next(self._inputs, None)

@@ -195,6 +195,12 @@ def test_versions_are_found_by_name_number_and_id(home: Home) -> None:
         with pytest.raises(ConfigError, match=r"no dataset 'day': known: night@1, night@2"):
             find_version(session, "day")
         assert list_versions(session) == [first, second]
+    other = create(home, name="day", division=Division((0.5, 0.25, 0.25))).version
+    assert other.id == second.id, "the same frames, divided otherwise"
+    with database_of(home).session() as session:
+        with pytest.raises(ConfigError, match="each with its own splits: name night@2, day@1"):
+            find_version(session, other.id)
+        assert find_version(session, first.id).number == 1
 
 
 @pytest.mark.slow
