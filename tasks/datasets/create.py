@@ -60,11 +60,10 @@ def create_dataset(context: Context, order: DatasetOrder) -> CreatedDataset:
 
 
 def _why_empty(order: DatasetOrder, divided: DividedFrames) -> str:
-    if divided.excluded:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in divided.excluded.items())
-        return f"dataset {order.name} would be empty, all frames are left out: {reasons}"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in divided.excluded.items())
+    no_more = f"no {'other ' if reasons else ''}frame is {' or '.join(order.query.decisions)}"
     return (
-        f"dataset {order.name} would be empty: no frame is {' or '.join(order.query.decisions)} and fulfills the "
+        f"dataset {order.name} would be empty: {f'left out {reasons}, and ' if reasons else ''}{no_more} and fulfills the "
         "conditions; see `maskmill status`, or add --decision review or easy"
     )
 
