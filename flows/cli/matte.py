@@ -1,5 +1,6 @@
 """`maskmill matte`: people cut out of videos."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -92,7 +93,10 @@ def matte(
         raise SourceNotFound(
             f"no file or folder {', '.join(videos)}: check the path and the working directory"
         )
+    began_s = time.time()
     summaries = _matte(videos, out, settings, run_config, home, show_progress=not as_json)
+    if not as_json and summaries and all(_was_complete(summary, began_s) for summary in summaries):
+        typer.echo("nothing to do: these mattes are complete\n")
     if as_json:
         print_json([asdict(summary) for summary in summaries])
     else:
@@ -133,6 +137,13 @@ def _matte(
             return matte_videos(videos, out, settings, config, home)
     except CancelledRun as exc:
         raise Interrupted("the run was cancelled; run the same command again to continue it") from exc
+
+
+def _was_complete(summary: "MatteSummary", began_s: float) -> bool:
+    """Return whether a matte was complete before that moment, and its folder was only read since."""
+    if summary.error:
+        return False
+    return (Path(summary.folder) / "matte.json").stat().st_mtime < began_s
 
 
 def _print(summaries: "Sequence[MatteSummary]") -> None:

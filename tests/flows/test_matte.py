@@ -155,11 +155,12 @@ def test_a_rendered_scene_becomes_a_folder_and_the_same_command_again_does_nothi
     for word in ("scene.mp4", str(frames), "frames/s", "report.html"):
         assert word in shown.stdout
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    matte("scene.mp4", "--out", "out")
+    assert "nothing to do" not in shown.stdout
+    assert "nothing to do" in matte("scene.mp4", "--out", "out").stdout
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
     images = read_folder(out)
-    matte("scene.mp4", "--out", "out", "--background", "blur")
+    assert "nothing to do" not in matte("scene.mp4", "--out", "out", "--background", "blur").stdout
     assert read_folder(out) == images
 
     result = matte(
