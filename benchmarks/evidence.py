@@ -18,7 +18,7 @@ from labeling.segmenters.factory import load_models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip
 
-EVIDENCE = ("flip", "second", "evidence")
+EVIDENCE = ("flip", "verifier", "evidence")
 
 
 def main() -> None:

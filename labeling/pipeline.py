@@ -17,7 +17,7 @@ from configs.errors import ModelOutputWrong
 from configs.models import PoseFilter, RunConfig
 from labeling.comparison.agreement import compare_instances
 from labeling.review.queue import review_priority
-from labeling.runtime.prefetch import Stopwatch, prefetch
+from labeling.runtime.prefetch import Stage, Stopwatch, prefetch
 from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_people
 from labeling.sampling.select import MinGap, ShotBounds, SkippedFrame
 from labeling.segmenters.models import Models
@@ -209,7 +209,7 @@ def _candidates(shard: _Shard, sampled: Iterable[Frame | SkippedFrame]) -> Itera
 
 
 def _segment(
-    shard: _Shard, stage: str, model: Segmenter, candidates: Iterable[_Candidate]
+    shard: _Shard, stage: Stage, model: Segmenter, candidates: Iterable[_Candidate]
 ) -> Iterator[list[tuple[_Candidate, list[Instance]]]]:
     """Run a model on full batches of candidates.
 
@@ -235,7 +235,7 @@ def _segment(
 
 
 def _segment_singly(
-    shard: _Shard, stage: str, model: Segmenter, batch: Sequence[_Candidate]
+    shard: _Shard, stage: Stage, model: Segmenter, batch: Sequence[_Candidate]
 ) -> list[tuple[_Candidate, list[Instance]]]:
     """Run a model frame by frame; reject those whose output is wrong, with the reason."""
     pairs = []

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from configs.errors import SourceError
 from configs.models import RunConfig
 from db.models.core import RunRow, ShardRow
+from labeling.runtime.prefetch import PARALLEL_STAGES
 from labeling.sources.expand import expand_sources
 from labeling.sources.folders import list_images
 from labeling.sources.passed_over import PassedOver, PassedOverCounter
@@ -23,8 +24,6 @@ from tasks.execution.context import has_database, open_context
 
 SPARSE_BYTES_PER_S = 2000
 """A video with fewer bytes for its duration may have gaps, and is read quickly to find them."""
-_BESIDE = ("decode", "store")
-"""Stages that run beside the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,5 +121,5 @@ def _totals(session: Session, config: RunConfig) -> Iterator[tuple[int, float]]:
             ShardRow.run_id == run.id, ShardRow.state == "done"
         )
         for counts, seconds in session.execute(shards).tuples():
-            own = sum(value for stage, value in seconds.items() if stage not in _BESIDE)
+            own = sum(value for stage, value in seconds.items() if stage not in PARALLEL_STAGES)
             yield counts.get("sampled", 0), max(own, seconds.get("decode", 0.0))

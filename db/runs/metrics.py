@@ -12,9 +12,9 @@ from db.models.core import Base, LeaseRow, RunSourceRow, ShardRow
 from db.models.review import ReviewRow
 from db.runs.overview import count_for_people
 from db.runs.queries import FAILED_FRAME, latest_run
+from labeling.runtime.prefetch import STAGES
 
 DECISIONS = ("easy", "accepted", "review", "rejected")
-STAGES = ("prepare", "decode", "evidence", "teacher", "student", "agreement", "store")
 _COUNTED = ("sampled", "easy", "accepted", "review", "hard", f"rejected:{FAILED_FRAME}")
 
 

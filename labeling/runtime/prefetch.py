@@ -5,11 +5,28 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 T = TypeVar("T")
 
 _END: Any = object()
+Stage = Literal[
+    "prepare",
+    "decode",
+    "pose",
+    "teacher",
+    "track",
+    "student",
+    "agreement",
+    "flip",
+    "verifier",
+    "evidence",
+    "store",
+]
+"""Stages of labeling whose time is measured."""
+STAGES: tuple[Stage, ...] = get_args(Stage)
+PARALLEL_STAGES: tuple[Stage, ...] = ("decode", "store")
+"""Stages that run in threads beside the models."""
 
 
 class Stopwatch:
@@ -19,14 +36,14 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
+    def time(self, stage: Stage) -> Iterator[None]:
         begin = time.perf_counter()
         try:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
 
-    def time_items(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+    def time_items(self, stage: Stage, items: Iterable[T]) -> Iterator[T]:
         """Yield the items, and count the time that making each one takes."""
         iterator = iter(items)
         while True:

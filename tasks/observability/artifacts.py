@@ -17,6 +17,7 @@ from db.runs.overview import VideoWork, title_of
 from db.runs.queries import Failure, RunSummary
 from labeling.report.charts import AgreementHistogram
 from labeling.report.wording import count_name
+from labeling.runtime.prefetch import PARALLEL_STAGES, STAGES
 from labeling.sources.titles import source_title
 from labeling.storage.home import Home
 from labeling.text.figures import caption_of, clock, count_of
@@ -38,10 +39,6 @@ MAX_FAILURES = 20
 MAX_TEXT_LENGTH = 400
 HARDEST = 9
 """Frames on the contact sheet: about 100 kB, which Prefect keeps in its database."""
-
-STAGES = ("prepare", "decode", "pose", "teacher", "track", "student", "agreement", "flip", "store")
-PARALLEL_STAGES = ("decode", "store")
-"""Stages that run in threads beside the models."""
 
 FUNNEL = ("sampled", "compared", "easy", "hard", "accepted", "review")
 """Counts in the order in which frames pass; the filters' rejections come after the first."""
