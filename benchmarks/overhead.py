@@ -40,7 +40,7 @@ from labeling.synthetic.scene import render_scene
 from labeling.trust.checks import gather_evidence
 from labeling.trust.decide import needs_flip
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE
-from tasks.close import close_run
+from tasks.close import Execution, close_run
 from tasks.execution.context import close_databases, open_context
 from tasks.ingest import ingest_spec
 from tasks.label import process_shard
@@ -98,7 +98,7 @@ def time_plain(video: Path, config: RunConfig) -> tuple[float, float]:
         for shard in shards:
             process_shard(context, shard, config)
         shards_s = time.perf_counter() - begin_shards
-        close_run(context, run_id, shards=shards)
+        close_run(context, run_id, Execution(shards=shards))
         whole_s = time.perf_counter() - begin
         close_databases()
     return whole_s, shards_s

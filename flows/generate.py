@@ -21,7 +21,7 @@ from labeling.sources.titles import run_title
 from labeling.sources.url_policy import refuse_passwords
 from labeling.storage.home import Home
 from tasks.begin import begin_run
-from tasks.close import close_run_task
+from tasks.close import Execution, close_run_task
 from tasks.execution.context import Context, open_context
 from tasks.execution.leases import Lease, cancelled, hold_lease, recover_stale_leases
 from tasks.ingest import ingest_source_task
@@ -100,7 +100,7 @@ def _generate(
     with show_progress(context, run_id, len(planned)):
         worked = process_shards(context, config, lease) if planned else []
     failed = list(chain.from_iterable(source.failed for source in ingested))
-    summary = close_run_task(context, run_id, failed_specs=failed, shards=worked, videos_given=len(videos))
+    summary = close_run_task(context, run_id, Execution(sources, failed, list(videos), worked))
     publish_run(context, summary)
     for state in states:
         state.result()  # an error that is not a SourceError is raised after everything else is done

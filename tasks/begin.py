@@ -13,7 +13,7 @@ from labeling.sources.expand import expand_sources
 from labeling.sources.source import SourceItem
 from labeling.storage.home import Home
 from labeling.trust.promise import describe_shortages
-from tasks.close import close_run
+from tasks.close import Execution, close_run
 from tasks.describe import describe_run
 from tasks.execution.context import Context, has_database, open_context
 from tasks.execution.direct import run_logger
@@ -67,4 +67,5 @@ def repeat_finished_run(home: Home, specs: Sequence[str], config: RunConfig, nam
         with context.database.session() as session:
             if planned_shards(session, run_id) or any(source.failed for source in ingested):
                 return None
-        return close_run(context, run_id, videos_given=sum(len(source.videos) for source in ingested))
+        videos = {video for source in ingested for video in source.videos}
+        return close_run(context, run_id, Execution(specs, videos=videos))

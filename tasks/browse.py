@@ -140,9 +140,8 @@ def draw_frame(context: Context, run_id: str, frame_id: int, out: Path) -> str:
     Raises:
         ConfigError: the run has no such frame, or rejected it and kept no image.
     """
-    import cv2
-
     from db.frames.instances import frame_instances
+    from labeling.storage.outputs import encode_drawing
     from labeling.visualization.frames import draw_comparison
     from tasks.files import read_kept, write_file
 
@@ -164,5 +163,5 @@ def draw_frame(context: Context, run_id: str, frame_id: int, out: Path) -> str:
             frame_instances(session, run_id, frame, "student"),
             caption=caption,
         )
-    write_file(out, cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes())
+    write_file(out, encode_drawing(drawn))
     return caption

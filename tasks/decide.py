@@ -15,7 +15,7 @@ from db.runs.queries import RunSummary, first_of_name, latest_run
 from db.runs.writes import copy_sources, record_models, upsert_run
 from labeling.segmenters.factory import load_models
 from labeling.segmenters.kept import PredictionKeeper
-from tasks.close import close_run
+from tasks.close import Execution, close_run
 from tasks.execution.context import Context
 from tasks.execution.leases import Lease, hold_lease
 from tasks.label import process_shard
@@ -79,7 +79,7 @@ def decide_again(context: Context, plan: DecisionPlan) -> Decided:
         _begin(context, plan.old, config)
         while (shard_id := _claim(context, config, lease)) is not None:
             process_shard(context, shard_id, config, lease.id, keeper)
-    summary = close_run(context, config.run_id())
+    summary = close_run(context, config.run_id(), Execution())
     return Decided(summary, keeper.known, keeper.computed)
 
 

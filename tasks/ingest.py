@@ -33,6 +33,7 @@ from labeling.sources.file_types import has_pages_name
 from labeling.sources.passed_over import PassedOverCounter
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.titles import source_title
+from labeling.storage.outputs import is_drawing
 from labeling.video.gaps import find_gaps
 from labeling.video.images import WHOLE_RANGE, count_images, find_levels, image_pixels
 from labeling.video.probe import probe_video, refuse_large_frames
@@ -49,6 +50,7 @@ NOT_UTF8 = "images whose names are not UTF-8: rename them"
 LEVELS = (
     "images in a set of 16 bits that uses the levels {black} to {white}: these are shown as black and white"
 )
+DRAWING = "pictures of frames and masks that maskmill drew: they are no frames"
 TOO_LARGE = "images with more pixels than ingest.max_pixels: raise it, or shrink them"
 
 
@@ -209,6 +211,9 @@ def _ingest_images(work: _Work, fetched: FetchedSource) -> list[str]:
     for path, name in zip(fetched.images, fetched.image_names, strict=True):
         if f"{path}{name}" != _printable(f"{path}{name}"):
             work.passed_over.add(fetched.origin.spec, NOT_UTF8, name)
+            continue
+        if is_drawing(path):
+            work.passed_over.add(fetched.origin.spec, DRAWING, name)
             continue
         if image_pixels(path) > work.max_pixels:
             work.passed_over.add(fetched.origin.spec, TOO_LARGE, name)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from sqlalchemy.orm import Session
 
@@ -15,6 +14,7 @@ from db.frames.people import PersonFrame, PersonKey, find_person, people_of_fram
 from db.models.core import DecisionRow, FrameRow, VideoRow
 from labeling.comparison.iou import union_iou
 from labeling.storage.home import Home
+from labeling.storage.outputs import encode_drawing
 from labeling.structures.masks import Mask, fill_box, intersect_masks, union_masks
 from labeling.text.figures import clock
 from labeling.visualization.contact_sheet import encode_jpeg
@@ -113,6 +113,5 @@ def write_strip(context: Context, run_id: str, person: str, out: Path) -> Person
         strip = collect_strip(session, run_id, find_person(session, run_id, person), context.home)
     if strip is None:
         raise ConfigError(f"--person {person!r}: all frames of that person were rejected; no image was kept")
-    bgr = cv2.cvtColor(draw_strip(strip.cells), cv2.COLOR_RGB2BGR)
-    write_file(out, cv2.imencode(".png", bgr)[1].tobytes())
+    write_file(out, encode_drawing(draw_strip(strip.cells)))
     return strip

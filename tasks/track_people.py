@@ -25,7 +25,7 @@ from labeling.datasets.formats.coco import annotation_record, rle_json
 from labeling.datasets.records import DatasetFrame
 from labeling.segmenters.factory import make_segmenter
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
-from labeling.storage.output_folders import mark_output
+from labeling.storage.outputs import mark_output
 from labeling.structures.frames import Clip
 from labeling.structures.masks import BoxXywh, Mask, box_iou_matrix
 from labeling.tracking.anchors import nearest_box

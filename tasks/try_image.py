@@ -6,13 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
-
 from configs.errors import ConfigError, NoSuchPart, UnsupportedVideo
 from configs.models import RunConfig
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.shared import check_output
 from labeling.sources.file_types import is_image_name, is_video_name
+from labeling.storage.outputs import encode_drawing
 from labeling.structures.frames import Clip, Frame, ImageFile, RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import union_masks
@@ -118,4 +117,4 @@ def draw_trial(trial: Trial) -> bytes:
     """Return the image with its masks drawn on it, as PNG."""
     masks = {number: one.mask for number, one in enumerate(trial.instances, start=1)}
     drawn = draw_people(trial.rgb, masks)
-    return cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return encode_drawing(drawn)

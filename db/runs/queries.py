@@ -1,6 +1,6 @@
 """Reads runs, sources and shards; frames are in `db.frames.listing`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from more_itertools import map_reduce
@@ -204,14 +204,19 @@ def summarize_run(session: Session, run: RunRow) -> RunSummary:
     )
 
 
-def run_passed_over(session: Session, run_id: str) -> tuple[PassedOver, ...]:
-    """Return what the sources of a run hold and was not looked at, each place and reason once."""
+def run_passed_over(
+    session: Session, run_id: str, given: Collection[str] | None = None
+) -> tuple[PassedOver, ...]:
+    """Return what the sources of a run hold and was not looked at, each place and reason once.
+
+    `given` leaves the sources and videos of other executions out, see `PassedOverRow`.
+    """
     rows = session.scalars(
         select(PassedOverRow)
         .where(PassedOverRow.run_id == run_id)
         .order_by(PassedOverRow.spec, PassedOverRow.reason, PassedOverRow.given)
     )
-    found = {(row.spec, row.reason): row for row in rows}
+    found = {(row.spec, row.reason): row for row in rows if given is None or row.given in given}
     return tuple(PassedOver(row.spec, row.reason, row.count, tuple(row.examples)) for row in found.values())
 
 

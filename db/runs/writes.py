@@ -152,6 +152,15 @@ def clear_failure(session: Session, run_id: str, specs: Collection[str]) -> None
     session.execute(update(RunSourceRow).where(*failed).values(_OK))
 
 
+def given_as(specs: Iterable[str], videos: Iterable[str]) -> set[str]:
+    """Return the values of `given` of what was passed over in these sources and videos."""
+    return {*specs, *map(_of_video, videos)}
+
+
+def _of_video(video_id: str) -> str:
+    return f"video {video_id}"
+
+
 def record_passed_over(session: Session, run_id: str, given: str, found: Iterable[PassedOver]) -> None:
     """Replace what was counted when this source was given before."""
     of_source = (PassedOverRow.run_id == run_id, PassedOverRow.given == given)
@@ -172,7 +181,7 @@ def record_notes(session: Session, shard: ShardRow, notes: Iterable[ShardNote]) 
     for note in notes:
         key = {
             "run_id": shard.run_id,
-            "given": f"video {shard.video_id}",
+            "given": _of_video(shard.video_id),
             "spec": spec,
             "reason": note.reason,
         }

@@ -133,11 +133,12 @@ def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool,
     context = existing_context(home)
     written = write_dataset(context, target, ExportOrder(**order))
     with context.database.session() as session:
-        left_out = 0 if decisions else count_unreviewed(session, latest_run(session, order.get("run")).id)
+        run_id = latest_run(session, order.get("run")).id
+        left_out = 0 if decisions else count_unreviewed(session, run_id)
 
     def show() -> None:
         typer.echo(
-            f"{count_of(written.frames, 'frame')} with {count_of(written.instances, 'instance')} in {target}"
+            f"{count_of(written.frames, 'frame')} with {count_of(written.instances, 'instance')} in {target}, of run {run_id}"
         )
         for note in written.notes:
             typer.echo(f"note: {note}")

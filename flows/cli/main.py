@@ -40,7 +40,7 @@ from flows.cli.console import (
     warn,
 )
 from flows.cli.next_steps import next_after_run, print_next
-from flows.cli.summary import print_near_identical, print_nothing_read, print_summary
+from flows.cli.summary import print_latest, print_near_identical, print_nothing_read, print_summary
 from flows.cli.times import TimeOption
 
 if TYPE_CHECKING:
@@ -121,12 +121,13 @@ def run(
         print_summary(summary, as_json=True)
     elif summary.nothing_was_read:
         print_nothing_read(summary)
+        print_latest(summary, latest)
     else:
         if not (summary.shards_worked or summary.failures):
             typer.echo("nothing to do: every shard of these sources is already done")
         print_summary(summary, as_json=False)
-        if latest not in (None, summary.run_id) and not summary.shards_worked:
-            typer.echo(f"\ncommands without --run mean this run again, no longer {latest}")
+        if not summary.shards_worked:
+            print_latest(summary, latest)
         print_near_identical(home, summary)
         print_next(*next_after_run(summary.counts, home))
     if summary.failures:

@@ -44,6 +44,12 @@ def print_nothing_read(summary: "RunSummary") -> None:
     print_failures(summary.failures)
 
 
+def print_latest(summary: "RunSummary", before: str | None) -> None:
+    """Say that an earlier run is the latest again; `before` was it until now."""
+    if summary.counts and before not in (None, summary.run_id):
+        typer.echo(f"\ncommands without --run mean run {summary.run_id} again, no longer {before}")
+
+
 def print_summary(summary: "RunSummary", *, as_json: bool, settings: str = "") -> None:
     """Print what a run found; for people, its settings too."""
     if as_json:

@@ -28,7 +28,7 @@ from configs.errors import AlreadyRunning, ConfigError, StorageError
 from labeling.datasets.formats.kitti_flow import encode_flow
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
-from labeling.storage.output_folders import mark_output
+from labeling.storage.outputs import mark_output
 from labeling.structures.masks import Mask
 from labeling.synthetic.fake_motion import FakeFrame
 from labeling.video.encode import VideoWriter

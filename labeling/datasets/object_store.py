@@ -15,7 +15,7 @@ from labeling.datasets.records import ExportSummary
 from labeling.datasets.staging import ImageTarget, marker_entries, marker_text
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore, known_store, local_path
-from labeling.storage.output_folders import EXPORT_MARK
+from labeling.storage.outputs import EXPORT_MARK
 
 _OF_FRAMES = {"images", "labels", "masks", "sequences", "VOCdevkit", "data", "shards"}
 """Folders with a file for each frame, or for some hundred frames."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from configs.errors import DiskFull, ExportError
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore
-from labeling.storage.output_folders import EXPORT_MARK
+from labeling.storage.outputs import EXPORT_MARK
 from labeling.text.figures import count_of
 
 _WRITING = ".maskmill-writing"

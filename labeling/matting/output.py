@@ -33,7 +33,7 @@ from configs.matting import PlateBlock
 from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.frame import ALPHA_THRESHOLD, MattedFrame
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
-from labeling.storage.output_folders import mark_output
+from labeling.storage.outputs import mark_output
 from labeling.structures.frames import RgbImage
 
 IMAGE_KINDS = ("alpha", "mask", "foreground")

@@ -17,7 +17,7 @@ from labeling.sources.file_types import (
 from labeling.sources.passed_over import PassedOverCounter
 from labeling.sources.source import FailedSource, SourceItem
 from labeling.storage.home import Home
-from labeling.storage.output_folders import is_output
+from labeling.storage.outputs import is_output
 
 LINK_OUT = "links that lead out of the folder: they were followed"
 PATTERN = re.compile(r"[*?\[]")

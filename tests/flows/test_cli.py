@@ -222,7 +222,7 @@ def test_wrong_use_ends_with_2_and_says_what_to_do(arguments: list[str], complai
 
 @pytest.mark.usefixtures("prefect")
 @pytest.mark.slow
-def test_runs_are_listed_the_last_one_worked_on_first() -> None:
+def test_runs_are_listed_the_last_one_worked_on_first(workplace: Path) -> None:
     stricter = ["run", "video.mp4", "--config", "scripted.yaml", "--set", "agreement.hard_below=0.1"]
     maskmill(*stricter)
     maskmill("run", "video.mp4", "--config", "scripted.yaml")
@@ -230,9 +230,13 @@ def test_runs_are_listed_the_last_one_worked_on_first() -> None:
     again = maskmill(*stricter).stdout
     rows = as_json("runs")
     assert [row["hard"] for row in rows] == [0, 4]
-    assert f"commands without --run mean this run again, no longer {rows[1]['id']}" in again
+    here, other = (row["id"] for row in rows)
+    assert f"commands without --run mean run {here} again, no longer {other}" in again
     assert "commands without" not in maskmill(*stricter).stdout
     assert maskmill("runs").stdout.count("finished") == 2
+    write_text_as_video(workplace / "text.mp4")
+    failed = maskmill("run", "text.mp4", "--config", "scripted.yaml", code=4).stdout
+    assert f"commands without --run mean run {other} again, no longer {here}" in failed
 
 
 @pytest.mark.slow

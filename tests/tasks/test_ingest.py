@@ -16,11 +16,12 @@ from configs.load import load_config
 from configs.models import Ingest, Sampling
 from db.frames.listing import source_of
 from db.models.core import ImageRow, PassedOverRow, SourceRow, VideoRow
-from db.runs.queries import failed_specs, latest_run, summarize_run
+from db.runs.queries import failed_specs, latest_run, run_passed_over, summarize_run
 from db.runs.writes import ShardRange, upsert_run
 from labeling.storage.home import Home
+from labeling.storage.outputs import encode_drawing
 from tasks.execution.context import close_databases, database_of, open_context
-from tasks.ingest import Ingested, ingest_spec, position_ranges, time_ranges
+from tasks.ingest import DRAWING, Ingested, ingest_spec, position_ranges, time_ranges
 from tests.fakes.videos import encode_numbers, write_numbered_video
 from tests.servers import send_file, serve
 
@@ -184,3 +185,17 @@ def test_a_source_of_too_many_pixels_is_refused_by_the_name_of_the_limit(
     with database_of(home).session() as session:
         (failure,) = summarize_run(session, latest_run(session, RUN)).failures
     assert "ingest.max_pixels" in failure.message
+
+
+def test_pictures_that_maskmill_drew_are_passed_over(home: Home, tmp_path: Path) -> None:
+    write_images(tmp_path / "images", 1)
+    pixels = np.full((64, 96, 3), 90, np.uint8)
+    (tmp_path / "images" / "frame.png").write_bytes(encode_drawing(pixels))
+    ingested = ingest_spec(open_context(home), str(tmp_path / "images"), RUN, CONFIG)
+    assert (len(ingested.videos), ingested.failed) == (1, ())
+    with database_of(home).session() as session:
+        assert session.scalar(select(func.count()).select_from(ImageRow)) == 1
+        (found,) = run_passed_over(session, RUN)
+        assert (found.reason, found.count, found.examples) == (DRAWING, 1, ("frame.png",))
+        assert run_passed_over(session, RUN, [str(tmp_path / "images")]) == (found,)
+        assert run_passed_over(session, RUN, [str(tmp_path / "another")]) == ()

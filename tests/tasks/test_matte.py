@@ -22,7 +22,7 @@ from labeling.matting.output import MatteFolder
 from labeling.matting.temporal_network import TemporalNetwork
 from labeling.segmenters.protocol import Segmenter
 from labeling.storage.atomic import write_atomically
-from labeling.storage.output_folders import OUTPUT_MARK
+from labeling.storage.outputs import OUTPUT_MARK
 from tasks.matte import MatteOrder, MatteSummary, find_failure, matte_video, matte_video_task
 from tasks.matte_methods import STATE, MovingCamera, StaticCamera
 from tests.conftest import ROOT

@@ -16,7 +16,7 @@ from labeling.datasets.object_store import export_to, export_to_store
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import ImageTarget
 from labeling.storage.object_store import ObjectStore
-from labeling.storage.output_folders import EXPORT_MARK
+from labeling.storage.outputs import EXPORT_MARK
 from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
 from tests.store_server import TestBucket
 

@@ -9,7 +9,7 @@ from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.formats.yolo import write_yolo_seg
 from labeling.datasets.records import DatasetFrame
 from labeling.datasets.staging import ImageFolder, export_errors, stage_export
-from labeling.storage.output_folders import EXPORT_MARK
+from labeling.storage.outputs import EXPORT_MARK
 from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
 
 

@@ -10,7 +10,7 @@ from configs.errors import AlreadyRunning, HomeNotWritable, StorageError
 from configs.matting import PlateBlock
 from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.output import MatteFolder
-from labeling.storage.output_folders import OUTPUT_MARK
+from labeling.storage.outputs import OUTPUT_MARK
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from labeling.sources.folders import ENVIRONMENT, HOME, LINK_OUT, OUTPUT, find_m
 from labeling.sources.lists import NO_SPEC, read_list
 from labeling.sources.passed_over import PassedOver, PassedOverCounter
 from labeling.sources.source import FailedSource, SourceItem
-from labeling.storage.output_folders import EXPORT_MARK, OUTPUT_MARK
+from labeling.storage.outputs import EXPORT_MARK, OUTPUT_MARK
 from labeling.structures.images import IMAGE_FORMATS
 from labeling.video.containers import FORMATS
 from tests.fakes.videos import encode_numbers

@@ -12,7 +12,7 @@ from db.models.core import RunRow
 from db.runs.queries import RunSummary
 from db.runs.writes import upsert_run
 from labeling.storage.home import Home
-from tasks.close import close_run_task
+from tasks.close import Execution, close_run_task
 from tasks.execution.context import Context, close_databases, open_context
 from tasks.observability.publish import publish_run
 
@@ -33,7 +33,7 @@ def close(context: Context, run_id: str) -> RunSummary:
 
     @flow
     def end_of_a_run() -> RunSummary:
-        summary = close_run_task(context, run_id, shards=[1])
+        summary = close_run_task(context, run_id, Execution(shards=[1]))
         publish_run(context, summary)
         return summary
 
