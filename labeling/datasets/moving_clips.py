@@ -54,8 +54,9 @@ class ClipFolder:
             AlreadyRunning: another process writes it.
         """
         with storage_errors(self.root, option="--to"):
-            (self.root / "clips").mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
             mark_output(self.root)
+            (self.root / "clips").mkdir(exist_ok=True)
             lock = FileLock(self.root / f"{WRITING_PREFIX}lock", timeout=0)
             try:
                 lock.acquire()

@@ -18,8 +18,8 @@ _SOFTWARE, _OURS = "Software", "maskmill"
 
 
 def mark_output(folder: Path) -> None:
-    """Write the mark into a folder of results, which must exist."""
-    if not (folder / OUTPUT_MARK).is_file():
+    """Write the mark into a folder of results before anything else; one that has files may have videos of its owner."""
+    if not any(folder.iterdir()):
         write_atomically(folder / OUTPUT_MARK, TEXT.encode())
 
 
